@@ -1,0 +1,1 @@
+"""Talks to people: commands, buttons, messages and the command line."""

@@ -1,0 +1,105 @@
+"""What an engine is, and the values that cross the border to a worker process."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from generation.catalogue import LoraSpec, ModelSpec
+from generation.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One picture to paint. `job_id` is the job that it belongs to; `source` the bytes of the picture to start from."""
+
+    job_id: int
+    recipe: Recipe
+    source: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Tasks of equal `Recipe.batch_key()`, in order, with what is needed to load their model and LoRAs."""
+
+    tasks: tuple[Task, ...]
+    model: ModelSpec
+    loras: tuple[LoraSpec, ...] = ()
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        """The jobs in this batch, each once, in order."""
+        return tuple(dict.fromkeys(task.job_id for task in self.tasks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a batch is: `step` of `steps` done. `previews` holds one small JPEG a task, or nothing."""
+
+    step: int
+    steps: int
+    previews: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A painted picture: PNG bytes that carry their recipe, and its size in pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Painted:
+    """What comes back for a batch: a picture for each task, in order, and the seconds that painting took."""
+
+    pictures: tuple[Picture, ...]
+    seconds: float
+
+
+class WorkerState(enum.StrEnum):
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A worker as the queue sees it. `model` and `loras` are what it last painted with."""
+
+    name: str
+    device: str
+    state: WorkerState
+    model: str | None = None
+    loras: tuple[str, ...] = ()
+    restarts: int = 0
+
+
+class Engine(Protocol):
+    """Runs workers. All methods are called on one event loop; workers run elsewhere."""
+
+    async def start(self) -> None:
+        """Start the workers; returns at once, they become idle as they are ready."""
+
+    async def close(self, *, grace: float) -> None:
+        """Ask each worker to end, and end those that have not within `grace` seconds."""
+
+    def workers(self) -> Sequence[WorkerInfo]:
+        """The workers as they are now."""
+
+    async def idle(self) -> str:
+        """Wait until some worker is idle; its name. Raises `EngineDead` when none will ever be."""
+
+    async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
+        """Paint a batch on that idle worker.
+
+        `on_progress` is called on the event loop after each step. Raises `PaintingCancelled`, `ModelUnavailable`, or a
+        `WorkerError` (`WorkerLost` when its process died: the engine starts another by itself).
+        """
+
+    def cancel(self, worker: str) -> None:
+        """Ask the worker to abandon its batch at the next step; `paint` then raises `PaintingCancelled`."""

@@ -1,0 +1,102 @@
+"""The job: one order of a person, and the only ways in which its status may change."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from generation.recipe import Recipe
+
+MAX_ATTEMPTS = 3
+
+
+class JobStatus(enum.StrEnum):
+    """`queued → running → done | failed | cancelled`; the terminal ones come last."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self in (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    # A queued job may fail without running: its model or its source picture is gone.
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    # A running job goes back to the queue when its worker died or the program stops.
+    JobStatus.RUNNING: frozenset({JobStatus.QUEUED, JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.DONE: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+
+def may_become(current: JobStatus, wanted: JobStatus) -> bool:
+    """Whether a job in `current` may become `wanted`. Everything that changes a status asks here."""
+    return wanted in TRANSITIONS[current]
+
+
+class JobKind(enum.StrEnum):
+    """What the person asked for. It words the messages; the recipes alone decide the pictures."""
+
+    IMAGINE = "imagine"
+    VARIATIONS = "variations"  # V1 to V4 under a grid
+    VARY_SUBTLE = "vary_subtle"
+    VARY_STRONG = "vary_strong"
+    UPSCALE_SUBTLE = "upscale_subtle"
+    UPSCALE_CREATIVE = "upscale_creative"
+
+
+class Priority(enum.IntEnum):
+    """Smaller runs first. Members' jobs are `NORMAL`; the other classes come with fast and relax."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """An order, checked and priced, before it has a row.
+
+    `guild_id` is None in a direct message. `request` is what the person typed (for messages; pixels come from
+    `recipes`), `style` the name of the style that was applied or None. `parent_image_id` is the image that it starts
+    from. `cost` is in credits, for the whole job.
+    """
+
+    kind: JobKind
+    recipes: tuple[Recipe, ...]
+    request: str
+    style: str | None
+    user_id: int
+    guild_id: int | None
+    channel_id: int
+    cost: int
+    priority: Priority = Priority.NORMAL
+    parent_image_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(NewJob):
+    """A job as storage knows it. Times are aware UTC.
+
+    `message_id` is the status message, once it is known. `attempt` counts the times that it was started; `worker` and
+    `lease_until` say who runs it and until when that is believed. `error` is the key of the error that ended it.
+    """
+
+    id: int
+    status: JobStatus
+    created_at: datetime
+    message_id: int | None = None
+    attempt: int = 0
+    worker: str | None = None
+    lease_until: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    delivered_at: datetime | None = None
+    error: str | None = None

@@ -1,0 +1,55 @@
+"""What the queue needs to have remembered. `storage/jobs.py` implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from generation.engine.protocol import Picture
+from generation.job import Job
+
+
+class JobStore(Protocol):
+    """Durable jobs. Each method is one transaction; times are aware UTC.
+
+    A status changes only as `generation.job` allows. Methods that end or take back a lease name the worker: if the job
+    is no longer leased to it (it was cancelled, or the lease ran out and another took it), nothing changes and False
+    comes back.
+    """
+
+    async def waiting(self) -> Sequence[Job]:
+        """All queued jobs, oldest first."""
+
+    async def get(self, job_id: int) -> Job | None:
+        """One job, or None."""
+
+    async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
+        """Queued → running, `attempt` + 1. What was really leased comes back (the rest was cancelled meanwhile)."""
+
+    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
+        """Push the lease of running jobs further."""
+
+    async def hand_back(self, job_ids: Sequence[int], *, worker: str) -> None:
+        """Running → queued without counting the attempt: the program stops in good order."""
+
+    async def retry(self, job_id: int, *, worker: str) -> bool:
+        """Running → queued after a failed attempt (the attempt counts)."""
+
+    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> bool:
+        """Running → done: pictures kept and credits settled in one transaction. False: not ours any more."""
+
+    async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
+        """Queued or running → failed with an error key; credits given back in the same transaction."""
+
+    async def cancel(self, job_id: int) -> bool:
+        """Queued or running → cancelled; credits given back in the same transaction. False: it had already ended."""
+
+    async def take_back_expired(self, now: datetime) -> Sequence[Job]:
+        """Running jobs whose lease ran out → queued, or failed with a refund after the last one. As they are now."""
+
+    async def source(self, digest: str) -> bytes | None:
+        """The bytes of a stored picture by its SHA-256 (hex), or None if it is gone."""
+
+    async def served_costs(self, since: datetime) -> dict[int, int]:
+        """Credits' worth of work served to each user since then: the start of the fairness counters."""
