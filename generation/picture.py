@@ -1,0 +1,137 @@
+"""Picture files that carry their recipe, and reading it back.
+
+PNG holds two text chunks: `parameters` in the form of AUTOMATIC1111's WebUI, which other tools read, and `limner` with
+the recipe's canonical JSON. WebP and JPEG hold the same two in EXIF: the first as UserComment (UTF-16, as the WebUI
+writes it), the second as MakerNote. Needs Pillow alone, so the bot may use it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+from typing import Literal
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from generation.errors import InvalidRecipe
+from generation.recipe import MAX_SIDE, Recipe
+
+PARAMETERS_CHUNK = "parameters"
+RECIPE_CHUNK = "limner"
+READABLE_FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = MAX_SIDE**2
+# A recipe with the longest prompts is below 20 KB; more than this is not from us, and is not parsed.
+MAX_RECIPE_BYTES = 256 * 1024
+# zlib's levels above 4 take two to three times as long for files a few percent smaller.
+PNG_COMPRESSION = 4
+# One JPEG segment, which the EXIF block has to fit into, less its own markers.
+MAX_EXIF_BYTES = 65_000
+
+_EXIF_UNICODE = b"UNICODE\0"
+# What the WebUI calls the samplers that recipes name.
+_WEBUI_SAMPLERS = {
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "dpmpp_2m": "DPM++ 2M",
+    "ddim": "DDIM",
+    "unipc": "UniPC",
+}
+
+
+def encode_png(image: Image.Image, recipe: Recipe, *, sampler: str | None = None) -> bytes:
+    """The picture as a PNG that carries `recipe`; `sampler` names the model's own scheduler, for recipes without one."""
+    text = PngInfo()
+    text.add_text(PARAMETERS_CHUNK, parameters_text(recipe, sampler=sampler))
+    text.add_itxt(RECIPE_CHUNK, recipe.to_json())
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=text, compress_level=PNG_COMPRESSION)
+    return file.getvalue()
+
+
+def reencode(png: bytes, form: Literal["WEBP", "JPEG"], quality: int) -> bytes:
+    """The same picture, smaller: WebP or JPEG of `quality` 1 to 100, with the recipe (if the PNG has one) in EXIF."""
+    with open_picture(png) as image:
+        recipe = _recipe_from_json(image.info.get(RECIPE_CHUNK))
+        parameters = image.info.get(PARAMETERS_CHUNK, "")
+        file = io.BytesIO()
+        exif = b"" if recipe is None else _exif(str(parameters), recipe)
+        image.convert("RGB").save(file, form, quality=quality, exif=exif)
+    return file.getvalue()
+
+
+def read_recipe(data: bytes) -> Recipe | None:
+    """The recipe that a PNG, WebP or JPEG carries, or None. Never raises, whatever the bytes; decodes no pixels."""
+    try:
+        with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
+            if image.format == "PNG":
+                return _recipe_from_json(image.info.get(RECIPE_CHUNK))
+            note = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.MakerNote)
+            return _recipe_from_json(note.decode("utf-8") if isinstance(note, bytes) else None)
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError):
+        return None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """Open a PNG, JPEG or WebP; its pixels are decoded on first use.
+
+    Raises `UnidentifiedImageError` (an `OSError`) for anything else and for pictures above `MAX_PIXELS`.
+    """
+    try:
+        image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+    except (SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise UnidentifiedImageError("not a readable picture") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise UnidentifiedImageError(f"a picture of {image.width}×{image.height} pixels is too large")
+    return image
+
+
+def parameters_text(recipe: Recipe, *, sampler: str | None = None) -> str:
+    """The recipe as the WebUI writes it: prompt with LoRAs, negative prompt, then one line of `Key: value` pairs."""
+    loras = "".join(f" <lora:{lora.name}:{lora.weight:g}>" for lora in recipe.loras)
+    lines = [f"{recipe.prompt}{loras}"]
+    if recipe.negative_prompt:
+        lines.append(f"Negative prompt: {recipe.negative_prompt}")
+    sampler = _WEBUI_SAMPLERS.get(recipe.scheduler, recipe.scheduler) if recipe.scheduler else sampler
+    settings = {
+        "Steps": recipe.num_inference_steps,
+        "Sampler": sampler,
+        "CFG scale": f"{recipe.guidance_scale:g}",
+        "Seed": recipe.seed,
+        "Size": f"{recipe.width}x{recipe.height}",
+        "Model": recipe.model,
+        "Denoising strength": None if recipe.source is None else f"{recipe.source.strength:g}",
+        "Version": "Limner",
+    }
+    lines.append(", ".join(f"{key}: {_quoted(str(value))}" for key, value in settings.items() if value is not None))
+    return "\n".join(lines)
+
+
+def _quoted(value: str) -> str:
+    """The WebUI quotes values that hold its own separators."""
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
+
+
+def _recipe_from_json(text: object) -> Recipe | None:
+    if not isinstance(text, str) or len(text) > MAX_RECIPE_BYTES:
+        return None
+    try:
+        return Recipe.from_json(text)
+    except InvalidRecipe:
+        return None
+
+
+def _exif(parameters: str, recipe: Recipe) -> bytes:
+    """Both texts as an EXIF block. Where they do not fit, the WebUI's is left out; where ours does not, both are."""
+    note = {int(ExifTags.Base.MakerNote): recipe.to_json().encode("utf-8")}
+    comment = {int(ExifTags.Base.UserComment): _EXIF_UNICODE + parameters.encode("utf-16-be")}
+    for entries in (comment | note, note):
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif).update(entries)
+        if len(block := exif.tobytes()) <= MAX_EXIF_BYTES:
+            return block
+    return b""
