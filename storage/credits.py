@@ -1,0 +1,80 @@
+"""Credits: what a member has, and what moderators set and give."""
+
+from __future__ import annotations
+
+from storage import ledger
+from storage.database import Database
+from storage.guilds import remember_guild
+from storage.ledger import Balance
+from storage.settings import read_setting, write_setting
+from storage.tables import AllowanceRow
+from storage.users import lock_user
+
+__all__ = ["Balance", "Credits"]
+
+_DEFAULT_KEY = "allowance"  # the server's own default, among its settings
+
+
+class Credits:
+    """Balances and allowances of members. A member is a person in one server, or (`guild_id` None) in messages to us.
+
+    An allowance is per UTC day. Holds, settlements and refunds are not here: they belong to a job's transactions.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def balance(self, user_id: int, guild_id: int | None, *, allowance: int | None) -> Balance:
+        """What the member may spend now. `allowance` holds unless a moderator set their own; None: no limit."""
+        async with self._database.reading() as session:
+            return await ledger.balance(session, user_id, guild_id, allowance=allowance, now=self._database.now())
+
+    async def set_allowance(self, user_id: int, guild_id: int | None, credits: int) -> None:
+        """From now until the day ends the member may spend exactly `credits` (0 or more), and so many each day after.
+
+        Granted credits are not touched and come on top.
+        """
+        if credits < 0:
+            raise ValueError(f"an allowance is 0 or more, not {credits}")
+        await self._begin_to_count_anew(user_id, guild_id, credits)
+
+    async def clear_allowance(self, user_id: int, guild_id: int | None) -> None:
+        """Back to the server's default, with today's spending forgotten."""
+        await self._begin_to_count_anew(user_id, guild_id, None)
+
+    async def grant(self, user_id: int, guild_id: int | None, credits: int) -> int:
+        """Give credits (1 or more) on top of the allowance, which do not lapse; the granted balance after it."""
+        if credits < 1:
+            raise ValueError(f"a grant is 1 or more, not {credits}")
+        now = self._database.now()
+        async with self._database.writing() as session:
+            await lock_user(session, user_id, now)
+            await remember_guild(session, guild_id, now)
+            return await ledger.grant(session, user_id, guild_id, credits, now=now)
+
+    async def set_default(self, guild_id: int, credits: int | None) -> None:
+        """The allowance of members of this server who have none of their own; None: the configuration's again."""
+        if credits is not None and credits < 0:
+            raise ValueError(f"an allowance is 0 or more, not {credits}")
+        async with self._database.writing() as session:
+            await write_setting(session, "guild", guild_id, _DEFAULT_KEY, credits)
+
+    async def default(self, guild_id: int | None) -> int | None:
+        """What `set_default` set for this server, or None. Direct messages have none."""
+        if guild_id is None:
+            return None
+        async with self._database.reading() as session:
+            value = await read_setting(session, "guild", guild_id, _DEFAULT_KEY)
+        return None if value is None else int(value)
+
+    async def _begin_to_count_anew(self, user_id: int, guild_id: int | None, credits: int | None) -> None:
+        now = self._database.now()
+        async with self._database.writing() as session:
+            await lock_user(session, user_id, now)
+            await remember_guild(session, guild_id, now)
+            row = await ledger.allowance_row(session, user_id, guild_id)
+            if row is None:
+                row = AllowanceRow(user_id=user_id, guild_id=guild_id, revision=0)
+                session.add(row)
+            row.credits = credits
+            row.revision += 1

@@ -1,0 +1,140 @@
+"""The connection to the database: one way to read and one to write, alike on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from storage.errors import StorageOutdated, StorageUnavailable
+
+Clock = Callable[[], datetime]
+
+REVISION = "0001"
+"""The schema that this program speaks: the newest file in `migrations/versions` (a test compares). Stated here so that
+a running bot need not load alembic to look."""
+
+DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+_DRIVERS = " or ".join(DRIVERS)
+_BUSY_TIMEOUT_MS = 30_000  # another process (a backup, `migrate`) may hold the write lock; longer than this is broken
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Database:
+    """Sessions on one database, and the clock by which its rows are stamped. Built by `Database.open`."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._clock = clock
+        self._readers = async_sessionmaker(engine, expire_on_commit=False)
+        self._writers = async_sessionmaker(engine.execution_options(writes=True), expire_on_commit=False)
+        # SQLite has one writer at a time. Waiting here is first come, first served and wakes at once; waiting in
+        # SQLite is a poll of up to 100 ms, in no order.
+        self._turn = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, clock: Clock = utc_now) -> AsyncIterator[Database]:
+        """The database at a SQLAlchemy URL (one of `DRIVERS`), whose schema must be `REVISION`.
+
+        Raises `StorageUnavailable` or `StorageOutdated`.
+        """
+        engine = create_engine(url)
+        try:
+            with explained(engine):
+                async with engine.connect() as connection:
+                    found = await revision_of(connection)
+            if found != REVISION:
+                raise StorageOutdated(found=found, wanted=REVISION)
+            yield cls(engine, clock)
+        finally:
+            await engine.dispose()
+
+    def now(self) -> datetime:
+        """The time to stamp a row with: aware UTC."""
+        return self._clock().astimezone(UTC)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session for one transaction that only reads. It never waits for a writer."""
+        async with self._readers() as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session for one transaction that writes: committed at the end of the block, undone if that raises.
+
+        On SQLite the whole block is alone. On PostgreSQL it is not: lock what you decide by (`with_for_update`), users
+        before guilds before jobs, and jobs by rising id, so that no two blocks wait for each other.
+        """
+        turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
+        async with turn, self._writers() as session, session.begin():
+            yield session
+
+
+def create_engine(url: str) -> AsyncEngine:
+    """An engine for one of `DRIVERS`. Raises `StorageUnavailable` for any other URL, or when the driver is missing."""
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError as error:  # the text may hold a password, and cannot be taken apart to hide it
+        raise StorageUnavailable(database="?", detail=f"not a database URL; it begins with {_DRIVERS}") from error
+    database = parsed.render_as_string(hide_password=True)
+    if parsed.drivername not in DRIVERS:
+        raise StorageUnavailable(database=database, detail=f"the URL must begin with {_DRIVERS}")
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            engine = create_async_engine(parsed)
+            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(engine.sync_engine, "begin", _begin_sqlite)
+            return engine
+        # A connection that the server closed while it lay in the pool is noticed before it is used.
+        return create_async_engine(parsed, pool_pre_ping=True)
+    except ImportError as error:
+        raise StorageUnavailable(database=database, detail=str(error)) from error
+
+
+async def revision_of(connection: AsyncConnection) -> str:
+    """The revision that the last migration left in the database, '' if there was none."""
+    if not await connection.run_sync(lambda sync: sync.dialect.has_table(sync, "alembic_version")):
+        return ""
+    return str(await connection.scalar(text("SELECT version_num FROM alembic_version")) or "")
+
+
+@contextmanager
+def explained(engine: AsyncEngine) -> Iterator[None]:
+    """For a block that makes the first connection: what may go wrong with that becomes `StorageUnavailable`."""
+    database = engine.url.render_as_string(hide_password=True)
+    try:
+        yield
+    except DBAPIError as error:
+        raise StorageUnavailable(database=database, detail=str(error.orig)) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise StorageUnavailable(database=database, detail=str(error)) from error
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    # The driver's own transaction control would begin too late and without IMMEDIATE; `_begin_sqlite` does it instead.
+    # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#sqlite-transactions
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # what we told a person outlives a power cut, not only a crash
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that began as a reader and wants the lock later fails at once when another has written meanwhile
+    # (SQLITE_BUSY_SNAPSHOT, no waiting): so writers ask for the lock when they begin.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

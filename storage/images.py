@@ -1,0 +1,62 @@
+"""Images: finished pictures, each with its recipe, its parent and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import select
+
+from generation.recipe import Recipe
+from storage.database import Database
+from storage.files import Files
+from storage.tables import ImageRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One finished picture. `index` counts from 0 in grid order; `digest` names its file; sizes are in pixels.
+
+    `parent_image_id` is the image that its job started from. `user_id` owns it.
+    """
+
+    id: int
+    job_id: int
+    index: int
+    user_id: int
+    guild_id: int | None
+    recipe: Recipe
+    parent_image_id: int | None
+    digest: str
+    width: int
+    height: int
+    created_at: datetime
+
+
+class Images:
+    """Finished pictures. They come into being by `Jobs.finish` alone."""
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+
+    async def get(self, image_id: int) -> Image | None:
+        """One image, or None."""
+        async with self._database.reading() as session:
+            row = await session.get(ImageRow, image_id)
+            return None if row is None else _image_of(row)
+
+    async def of_job(self, job_id: int) -> Sequence[Image]:
+        """The images of a job in grid order; none until it is done."""
+        async with self._database.reading() as session:
+            rows = await session.scalars(select(ImageRow).where(ImageRow.job_id == job_id).order_by(ImageRow.index))
+            return [_image_of(row) for row in rows]
+
+    async def png(self, image: Image) -> bytes | None:
+        """The picture's own bytes, recipe and all, or None if its file is gone."""
+        return await self._files.read(image.digest)
+
+
+def _image_of(row: ImageRow) -> Image:
+    return Image(**{field.name: getattr(row, field.name) for field in fields(Image)})

@@ -1,0 +1,260 @@
+"""Jobs: ordered, leased, ended, delivered. Each verb is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from generation.engine.protocol import Picture
+from generation.errors import WorkerLost
+from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob
+from generation.queue.store import JobStore
+from storage import ledger
+from storage.database import Database
+from storage.errors import TooManyJobs
+from storage.files import Files
+from storage.guilds import remember_guild
+from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs
+from storage.tables import ImageRow, JobRow
+from storage.users import lock_user
+
+_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCounts:
+    """How many jobs a member has. `done` is over their whole life."""
+
+    queued: int
+    running: int
+    done: int
+
+
+class Jobs(JobStore):
+    """Durable jobs. What `generation.queue.store.JobStore` promises, and ordering and delivery for the bot.
+
+    A job's credits move in the same transaction as its status: held by `order`, settled by `finish`, given back by
+    whatever else ends it.
+    """
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+
+    # Ordering and delivery ----------------------------------------------------------------------------------------
+
+    async def order(
+        self, new: NewJob, *, allowance: int | None, max_queued: int, request_key: str | None = None
+    ) -> Job:
+        """Hold the cost and queue the job. When this returns, both are durable.
+
+        `allowance` is what the member may spend per UTC day unless a moderator set their own; None: no limit.
+        `max_queued` is how many unfinished jobs a member may have. `request_key` (up to 100 characters) makes the order
+        idempotent: the same key again gives the first job, and nothing is charged.
+        Raises `TooManyJobs` or `OutOfCredits`; then nothing has changed.
+        """
+        now = self._database.now()
+        async with self._database.writing() as session:
+            await lock_user(session, new.user_id, now)
+            await remember_guild(session, new.guild_id, now)
+            if request_key is not None:
+                first = await session.scalar(select(JobRow).where(JobRow.request_key == request_key))
+                if first is not None:
+                    return job_of(first)
+            counts = await _counts(session, new.user_id, new.guild_id, _UNFINISHED)
+            unfinished = sum(counts.values())
+            if unfinished >= max_queued:
+                raise TooManyJobs(queued=unfinished, limit=max_queued)
+            row = job_row(new, request_key=request_key, now=now)
+            session.add(row)
+            await session.flush()  # gives it the id that its hold refers to
+            await ledger.hold(session, row, allowance=allowance, now=now)
+            return job_of(row)
+
+    async def set_message(self, job_id: int, message_id: int) -> None:
+        """Remember which message shows the job's status."""
+        async with self._database.writing() as session:
+            row = await lock_job(session, job_id)
+            if row is not None:
+                row.message_id = message_id
+
+    async def delivered(self, job_id: int) -> None:
+        """The person has seen how the job ended. The first time counts; an unfinished job is left as it is."""
+        async with self._database.writing() as session:
+            row = await lock_job(session, job_id)
+            if row is not None and row.status.terminal and row.delivered_at is None:
+                row.delivered_at = self._database.now()
+
+    async def undelivered(self) -> Sequence[Job]:
+        """Ended jobs that nobody was told about, in the order in which they ended."""
+        return await self._read(
+            select(JobRow)
+            .where(JobRow.delivered_at.is_(None), JobRow.finished_at.is_not(None))
+            .order_by(JobRow.finished_at, JobRow.id)
+        )
+
+    async def of_user(self, user_id: int, *, guild_id: int | None, statuses: Collection[JobStatus]) -> Sequence[Job]:
+        """The member's jobs in those statuses, oldest first. `guild_id` None: those ordered in direct messages."""
+        return await self._read(
+            select(JobRow)
+            .where(JobRow.user_id == user_id, JobRow.guild_id == guild_id, JobRow.status.in_(statuses))
+            .order_by(JobRow.created_at, JobRow.id)
+        )
+
+    async def counts(self, user_id: int, guild_id: int | None) -> JobCounts:
+        """How many jobs the member has."""
+        async with self._database.reading() as session:
+            counts = await _counts(session, user_id, guild_id, (*_UNFINISHED, JobStatus.DONE))
+        return JobCounts(
+            queued=counts.get(JobStatus.QUEUED, 0),
+            running=counts.get(JobStatus.RUNNING, 0),
+            done=counts.get(JobStatus.DONE, 0),
+        )
+
+    # What the queue reads -------------------------------------------------------------------------------------------
+
+    async def waiting(self) -> Sequence[Job]:
+        return await self._read(
+            select(JobRow).where(JobRow.status == JobStatus.QUEUED).order_by(JobRow.created_at, JobRow.id)
+        )
+
+    async def get(self, job_id: int) -> Job | None:
+        async with self._database.reading() as session:
+            row = await session.get(JobRow, job_id)
+            return None if row is None else job_of(row)
+
+    async def source(self, digest: str) -> bytes | None:
+        return await self._files.read(digest)
+
+    async def served_costs(self, since: datetime) -> dict[int, int]:
+        async with self._database.reading() as session:
+            rows = await session.execute(
+                select(JobRow.user_id, func.sum(JobRow.cost))
+                .where(JobRow.status == JobStatus.DONE, JobRow.finished_at >= since)
+                .group_by(JobRow.user_id)
+            )
+            return {user_id: int(cost) for user_id, cost in rows}
+
+    # Leases -----------------------------------------------------------------------------------------------------------
+
+    async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
+        now = self._database.now()
+        async with self._database.writing() as session:
+            rows = await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.QUEUED)
+            leased = {
+                row.id: job_of(row)
+                for row in rows
+                if become(row, JobStatus.RUNNING, now=now, worker=worker, lease_until=until)
+            }
+        return [leased[job_id] for job_id in job_ids if job_id in leased]
+
+    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
+        async with self._database.writing() as session:
+            for row in await _leased_to(session, worker, job_ids):
+                row.lease_until = until
+
+    async def hand_back(self, job_ids: Sequence[int], *, worker: str) -> None:
+        async with self._database.writing() as session:
+            for row in await _leased_to(session, worker, job_ids):
+                if become(row, JobStatus.QUEUED, now=self._database.now()):
+                    row.attempt -= 1
+
+    async def retry(self, job_id: int, *, worker: str) -> bool:
+        async with self._database.writing() as session:
+            rows = await _leased_to(session, worker, [job_id])
+            return bool(rows) and become(rows[0], JobStatus.QUEUED, now=self._database.now())
+
+    async def take_back_expired(self, now: datetime) -> Sequence[Job]:
+        return await self._take_back(JobRow.lease_until < now)
+
+    async def take_back_from(self, instance: str) -> Sequence[Job]:
+        """At the start of the program of that name: what its workers were running when it died, as it is now.
+
+        Each job is queued again, or failed with a refund after its last attempt. Workers are named `instance/device`.
+        """
+        prefix = f"{instance}/"
+        # Not LIKE: SQLite's is blind to case, and names may hold its wildcards.
+        return await self._take_back(func.substr(JobRow.worker, 1, len(prefix)) == prefix)
+
+    # Endings ----------------------------------------------------------------------------------------------------------
+
+    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> bool:
+        """See `JobStore.finish`. Files come first: one that no row names after a crash does no harm.
+
+        Raises `FilesUnwritable`, and `ValueError` unless there is a picture for each recipe of the job.
+        """
+        digests = [await self._files.write(picture.png) for picture in pictures]
+        now = self._database.now()
+        async with self._database.writing() as session:
+            rows = await _leased_to(session, worker, [job_id])
+            if not rows or not await end(session, rows[0], JobStatus.DONE, now=now):
+                return False
+            row = rows[0]
+            session.add_all(
+                ImageRow(
+                    job_id=row.id,
+                    index=index,
+                    user_id=row.user_id,
+                    guild_id=row.guild_id,
+                    recipe=recipe,
+                    parent_image_id=row.parent_image_id,
+                    digest=digest,
+                    width=picture.width,
+                    height=picture.height,
+                    created_at=now,
+                )
+                for index, (recipe, picture, digest) in enumerate(zip(row.recipes, pictures, digests, strict=True))
+            )
+            return True
+
+    async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
+        async with self._database.writing() as session:
+            row = await lock_job(session, job_id)
+            if row is None or (worker is not None and row.worker != worker):
+                return False
+            return await end(session, row, JobStatus.FAILED, now=self._database.now(), error=error)
+
+    async def cancel(self, job_id: int) -> bool:
+        async with self._database.writing() as session:
+            row = await lock_job(session, job_id)
+            return row is not None and await end(session, row, JobStatus.CANCELLED, now=self._database.now())
+
+    async def _take_back(self, lost: ColumnElement[bool]) -> Sequence[Job]:
+        now = self._database.now()
+        async with self._database.writing() as session:
+            rows = await lock_jobs(session, JobRow.status == JobStatus.RUNNING, lost)
+            for row in rows:
+                if row.attempt < MAX_ATTEMPTS:
+                    become(row, JobStatus.QUEUED, now=now)
+                else:
+                    await end(session, row, JobStatus.FAILED, now=now, error=WorkerLost.key)
+            jobs = [job_of(row) for row in rows]
+        log = structlog.get_logger(__name__)
+        for job in jobs:
+            log.warning("job_taken_back", job_id=job.id, user_id=job.user_id, attempt=job.attempt, status=job.status)
+        return jobs
+
+    async def _read(self, query: Select[JobRow]) -> Sequence[Job]:
+        async with self._database.reading() as session:
+            return [job_of(row) for row in await session.scalars(query)]
+
+
+async def _leased_to(session: AsyncSession, worker: str, job_ids: Collection[int]) -> Sequence[JobRow]:
+    """Those of the jobs that this worker runs, locked."""
+    return await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.RUNNING, JobRow.worker == worker)
+
+
+async def _counts(
+    session: AsyncSession, user_id: int, guild_id: int | None, statuses: Collection[JobStatus]
+) -> dict[JobStatus, int]:
+    rows = await session.execute(
+        select(JobRow.status, func.count())
+        .where(JobRow.user_id == user_id, JobRow.guild_id == guild_id, JobRow.status.in_(statuses))
+        .group_by(JobRow.status)
+    )
+    return dict(rows.tuples().all())

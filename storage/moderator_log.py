@@ -1,0 +1,74 @@
+"""The moderator log: who did what to whom, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from storage.database import Database
+from storage.guilds import remember_guild
+from storage.tables import ModeratorLogRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One action of a moderator. `target_id` is the person (or other Discord thing) that it was done to, or None."""
+
+    id: int
+    guild_id: int
+    moderator_id: int
+    action: str
+    target_id: int | None
+    details: Mapping[str, Any]
+    created_at: datetime
+
+
+class ModeratorLog:
+    """Actions of moderators, per server. Entries are only ever added."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(
+        self, guild_id: int, moderator_id: int, action: str, target_id: int | None, details: Mapping[str, Any]
+    ) -> None:
+        """Write down one action; `details` are JSON-ready."""
+        now = self._database.now()
+        async with self._database.writing() as session:
+            await remember_guild(session, guild_id, now)
+            session.add(
+                ModeratorLogRow(
+                    guild_id=guild_id,
+                    moderator_id=moderator_id,
+                    action=action,
+                    target_id=target_id,
+                    details=dict(details),
+                    created_at=now,
+                )
+            )
+
+    async def latest(self, guild_id: int, limit: int) -> Sequence[LogEntry]:
+        """The last `limit` actions in this server, newest first."""
+        async with self._database.reading() as session:
+            rows = await session.scalars(
+                select(ModeratorLogRow)
+                .where(ModeratorLogRow.guild_id == guild_id)
+                .order_by(ModeratorLogRow.id.desc())
+                .limit(limit)
+            )
+            return [
+                LogEntry(
+                    id=row.id,
+                    guild_id=row.guild_id,
+                    moderator_id=row.moderator_id,
+                    action=row.action,
+                    target_id=row.target_id,
+                    details=row.details,
+                    created_at=row.created_at,
+                )
+                for row in rows
+            ]

@@ -1,0 +1,53 @@
+"""Everything that is remembered, in one place: `open_storage` builds it, the rest of the program is given it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.credits import Credits
+from storage.database import Clock, Database, utc_now
+from storage.files import Files
+from storage.guilds import Guilds
+from storage.images import Images
+from storage.jobs import Jobs
+from storage.moderator_log import ModeratorLog
+from storage.settings import Settings
+from storage.users import Users
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What is remembered, by kind. Safe to use from any number of tasks on the event loop that opened it."""
+
+    users: Users
+    guilds: Guilds
+    jobs: Jobs
+    images: Images
+    credits: Credits
+    settings: Settings
+    moderator_log: ModeratorLog
+    files: Files
+
+
+@asynccontextmanager
+async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) -> AsyncIterator[Storage]:
+    """Storage on a migrated database (a SQLAlchemy URL: see `storage.database.DRIVERS`) and a folder for files.
+
+    `clock` gives aware times; rows are stamped by it and UTC days follow it. Raises `StorageUnavailable`, or
+    `StorageOutdated` when `storage.migrations.migrate` must run first.
+    """
+    async with Database.open(database, clock=clock) as opened:
+        kept = Files(files)
+        yield Storage(
+            users=Users(opened),
+            guilds=Guilds(opened),
+            jobs=Jobs(opened, kept),
+            images=Images(opened, kept),
+            credits=Credits(opened),
+            settings=Settings(opened),
+            moderator_log=ModeratorLog(opened),
+            files=kept,
+        )
