@@ -13,8 +13,8 @@ Vram: TypeAlias = Literal["full", "medium", "low"]
 class PainterSettings:
     """One painter on one device.
 
-    `device` is "auto" (the best that the machine has), "cuda", "cuda:1", "mps" or "cpu"; `dtype` "auto" is what suits the
-    device. `vram` "full" keeps everything on the device, "medium" only the model at work, "low" only the layer at work.
+    `device` is "auto" (the best that the machine has), "cuda", "cuda:1", "mps" or "cpu"; `dtype` "auto" is what suits
+    it. `vram` "full" keeps everything on the device, "medium" only the model at work, "low" only the layer at work.
     `preview_every` is in denoising steps, 0 for no previews. `threads` is for CPU kernels, None for torch's own choice.
     """
 

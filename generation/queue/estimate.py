@@ -1,0 +1,107 @@
+"""How long it will take: speeds learned from the batches that ran, and a forecast for every job that waits."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from generation.catalogue import Catalogue
+from generation.engine.protocol import WorkerInfo
+from generation.errors import UnknownName
+from generation.queue.policy import FairQueue
+
+# How much of an average the newest batch makes: five batches forget a change of half the speed.
+NEWEST = 0.3
+# Before anything is measured: seconds for one 1024×1024 picture of full SDXL at its default steps, by kind of device.
+# Rough on purpose; the first batch of a model takes their place.
+PRIOR_SECONDS = {"cuda": 8.0, "mps": 90.0, "cpu": 900.0}
+# And for bringing full SDXL's weights from disk to the device.
+PRIOR_LOAD_SECONDS = 20.0
+FULL_NATIVE_SIZE = 1024
+FULL_CROSS_ATTENTION_DIM = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a waiting person may be told: 1-based place in line, seconds until it starts, seconds that it then takes."""
+
+    position: int
+    wait_seconds: float
+    work_seconds: float
+
+
+class Speeds:
+    """Seconds per unit of work, by device and model; a unit is one native-size picture at the default steps.
+
+    An exponentially weighted average of what was measured, or a rough prior before the first batch.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._painting: dict[tuple[str, str], float] = {}
+        self._loading: dict[tuple[str, str], float] = {}
+
+    def learn_painting(self, device: str, model: str, *, work: float, seconds: float) -> None:
+        """A batch of so much work took so long, weights at hand."""
+        if work > 0:
+            _learn(self._painting, (device, model), seconds / work)
+
+    def learn_loading(self, device: str, model: str, *, seconds: float) -> None:
+        """A worker that held another model took so long before it could paint with this one."""
+        _learn(self._loading, (device, model), seconds)
+
+    def painting_seconds(self, device: str, model: str, *, work: float) -> float:
+        """How long so much work will take with the weights at hand."""
+        measured = self._painting.get((device, model))
+        return work * (self._prior(device, model) if measured is None else measured)
+
+    def loading_seconds(self, device: str, model: str) -> float:
+        """How long a change to this model will take."""
+        measured = self._loading.get((device, model))
+        return PRIOR_LOAD_SECONDS * self._share_of_full(model) if measured is None else measured
+
+    def _prior(self, device: str, model: str) -> float:
+        # "auto" is a worker that has not said yet what it found: most machines that serve have a GPU.
+        full = PRIOR_SECONDS.get(device.partition(":")[0], PRIOR_SECONDS["cuda"])
+        try:
+            native_size = self._catalogue.model(model).native_size
+        except UnknownName:
+            native_size = FULL_NATIVE_SIZE
+        return full * (native_size / FULL_NATIVE_SIZE) ** 2 * self._share_of_full(model)
+
+    def _share_of_full(self, model: str) -> float:
+        """The width of the text features tells a small model from the full one."""
+        try:
+            return self._catalogue.model(model).cross_attention_dim / FULL_CROSS_ATTENTION_DIM
+        except UnknownName:
+            return 1.0
+
+
+def forecast(queue: FairQueue, workers: Sequence[tuple[WorkerInfo, float]], speeds: Speeds) -> dict[int, Outlook]:
+    """When each waiting job will run, if nothing else is ordered: what repeated picks would really do.
+
+    `workers` are those that can work, each with the seconds until it is idle; at least one. Jobs of one batch start
+    together. Takes some 20 µs a job.
+    """
+    queue = queue.copy()
+    idle = [(seconds, index, worker) for index, (worker, seconds) in enumerate(workers)]
+    heapq.heapify(idle)
+    outlooks: dict[int, Outlook] = {}
+    while batch := queue.pick(idle[0][2]):
+        start, index, worker = idle[0]
+        model = batch[0].model
+        seconds = speeds.painting_seconds(worker.device, model, work=sum(job.work for job in batch))
+        if worker.model != model:
+            seconds += speeds.loading_seconds(worker.device, model)
+        for job in batch:
+            outlooks[job.id] = Outlook(position=len(outlooks) + 1, wait_seconds=start, work_seconds=seconds)
+        busy = dataclasses.replace(worker, model=model, loras=batch[0].loras)
+        heapq.heapreplace(idle, (start + seconds, index, busy))
+    return outlooks
+
+
+def _learn(averages: dict[tuple[str, str], float], key: tuple[str, str], value: float) -> None:
+    known = averages.get(key)
+    averages[key] = value if known is None else known + NEWEST * (value - known)

@@ -1,0 +1,290 @@
+"""Which job runs next on which worker: fair among people, in batches, every preference bounded.
+
+A priority class is a queue of its own, and a smaller class always goes first. Within one, people are served in the
+manner of the Virtual Token Counter (Sheng et al. 2023, arXiv 2401.00588): everyone has a counter of the cost served to
+them, the person with the smallest counter goes next, and whoever comes back to the queue is lifted to the smallest
+counter there, so that nobody saves up turns by staying away. A person's own jobs run in the order of their ids.
+
+Three things may move a job ahead of its turn, each bounded by `LEAD` in cost:
+
+- It rides along in a batch whose head is the fair choice, because it shares the head's forward pass. Nothing that
+  waits runs in a later batch for it.
+- The worker already holds its model or LoRAs. At most `MAX_SKIPS` picks in a row pass over the fair choice for that.
+- Its owner was served less than others before this program started (bounded by `MAX_DEBT`).
+
+So the counters of any two people who wait differ by at most `max(LEAD, MAX_DEBT)` and the cost of one job.
+"""
+
+from __future__ import annotations
+
+import copy
+import heapq
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from generation.catalogue import Catalogue
+from generation.engine.protocol import WorkerInfo
+from generation.errors import UnknownName
+from generation.job import Job, Priority
+
+# Two default grids of four (in credits): enough to fill a batch from the jobs of two people.
+LEAD = 8
+# With jobs of a few seconds and a model load of some ten seconds, four batches of one model pay for one change.
+MAX_SKIPS = 3
+# How far behind somebody may start who drew much in the hours before a restart: ten default grids.
+MAX_DEBT = 40
+# How many people next in line are looked at for company or for the model at hand; keeps a pick fast in a long queue.
+WINDOW = 32
+# SDXL's buckets differ in area by a few percent, and rounding to the model's own size adds some.
+SIZE_TOLERANCE = 1.06
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedJob:
+    """A job as the policy sees it.
+
+    `pixels` is the area of all its pictures, `room` the area that shares one forward pass of its model. `work` is in
+    units of one native-size picture. `alone` jobs share their batch with nobody.
+    """
+
+    id: int
+    user_id: int
+    priority: Priority
+    cost: int
+    model: str
+    loras: tuple[str, ...]
+    batch_key: Hashable
+    pixels: int
+    room: int
+    work: float
+    alone: bool = False
+
+    @classmethod
+    def of(cls, job: Job, catalogue: Catalogue) -> QueuedJob:
+        """The policy's view of a job. One that failed before runs alone: it must not take its neighbours down again."""
+        first = job.recipes[0]
+        try:
+            model = catalogue.model(first.model)
+            room = round(model.max_batch * model.native_size**2 * SIZE_TOLERANCE)
+            work = sum(
+                recipe.work(native_size=model.native_size, default_steps=model.num_inference_steps)
+                for recipe in job.recipes
+            )
+        except UnknownName:  # it will be refused when its turn comes
+            room, work = 0, float(job.cost)
+        return cls(
+            id=job.id,
+            user_id=job.user_id,
+            priority=job.priority,
+            cost=max(1, job.cost),
+            model=first.model,
+            loras=tuple(lora.name for lora in first.loras),
+            batch_key=first.batch_key(),
+            pixels=sum(recipe.width * recipe.height for recipe in job.recipes),
+            room=room,
+            work=work,
+            alone=job.attempt > 0,
+        )
+
+
+class FairQueue:
+    """The jobs that wait. Pure and synchronous; the same calls give the same picks.
+
+    Costs are in credits, at least 1. Adding and removing take O(log n), a pick O(`WINDOW` log n).
+    """
+
+    def __init__(self) -> None:
+        self._lanes = {priority: _Lane() for priority in Priority}
+        self._jobs: dict[int, QueuedJob] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id in self._jobs
+
+    def copy(self) -> FairQueue:
+        """An independent queue in the same state, to see what would be picked."""
+        twin = FairQueue()
+        twin._lanes = {priority: lane.copy() for priority, lane in self._lanes.items()}
+        twin._jobs = dict(self._jobs)
+        return twin
+
+    def served(self, user_id: int, cost: int) -> None:
+        """Take into account what was served to a person before this queue was made, up to `MAX_DEBT`."""
+        for lane in self._lanes.values():
+            lane.charge(user_id, min(cost, MAX_DEBT))
+
+    def add(self, job: QueuedJob) -> None:
+        """Let a job wait. Adding one that waits already changes nothing."""
+        if job.id not in self._jobs:
+            self._jobs[job.id] = job
+            self._lanes[job.priority].add(job)
+
+    def give_back(self, job: QueuedJob) -> None:
+        """Let a picked job wait again: its owner was not served after all."""
+        if job.id not in self._jobs:
+            self._lanes[job.priority].charge(job.user_id, -job.cost)
+            self.add(job)
+
+    def remove(self, job_id: int) -> bool:
+        """Take a job out unserved. False: it does not wait here."""
+        job = self._jobs.pop(job_id, None)
+        if job is None:
+            return False
+        self._lanes[job.priority].remove(job)
+        return True
+
+    def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
+        """Take out the jobs that this worker shall run now as one batch, its head first; () if none wait.
+
+        All recipes in it have the same batch key, and together they fit the model's `max_batch`. A single job is
+        picked whatever its size: the painter splits it.
+        """
+        for lane in self._lanes.values():
+            batch = lane.pick(worker)
+            if batch:
+                for job in batch:
+                    del self._jobs[job.id]
+                return batch
+        return ()
+
+
+_Turn: TypeAlias = tuple[int, int, int]  # counter, job id, user id: sorts into the fair order
+
+
+class _Lane:
+    """One priority class."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, QueuedJob] = {}
+        self._lines: dict[int, list[int]] = {}  # user → heap of job ids, some of them removed meanwhile
+        self._counters: dict[int, int] = {}
+        self._turns: list[_Turn] = []  # heap; a turn counts only while it is its user's entry in `_current`
+        self._current: dict[int, _Turn] = {}
+        self._floor = 0  # the smallest counter of those who waited after the latest pick
+        self._skips = 0
+
+    def copy(self) -> _Lane:
+        twin = copy.copy(self)
+        twin._jobs = dict(self._jobs)
+        twin._lines = {user_id: list(line) for user_id, line in self._lines.items()}
+        twin._counters = dict(self._counters)
+        twin._turns = list(self._turns)
+        twin._current = dict(self._current)
+        return twin
+
+    def charge(self, user_id: int, cost: int) -> None:
+        """Move a person's counter; it never falls below what a newcomer starts with."""
+        self._counters[user_id] = max(self._counter(user_id) + cost, self._floor)
+        self._update_turn(user_id)
+
+    def add(self, job: QueuedJob) -> None:
+        self._jobs[job.id] = job
+        if job.user_id not in self._lines:
+            self._lines[job.user_id] = []
+            self._counters[job.user_id] = self._counter(job.user_id)
+        heapq.heappush(self._lines[job.user_id], job.id)
+        self._update_turn(job.user_id)
+
+    def remove(self, job: QueuedJob) -> None:
+        del self._jobs[job.id]
+        self._update_turn(job.user_id)
+
+    def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
+        self._raise_floor()
+        if not self._turns:
+            return ()
+        fair_id = self._turns[0][1]
+        head = self._preferred(self._jobs[fair_id], worker)
+        self._skips = self._skips + 1 if head.id != fair_id else 0
+        self._take(head)
+        batch = (head, *self._companions(head))
+        self._raise_floor()
+        return batch
+
+    def _preferred(self, fair: QueuedJob, worker: WorkerInfo) -> QueuedJob:
+        """The fair choice, or for a while one that suits better what the worker holds."""
+        if self._skips >= MAX_SKIPS or worker.model is None or _closeness(fair, worker) == 2:
+            return fair
+        best = fair
+        passed = []
+        for turn in self._in_turn():
+            passed.append(turn)
+            job = self._jobs[turn[1]]
+            if _closeness(job, worker) > _closeness(best, worker):
+                best = job
+            if len(passed) == WINDOW:
+                break
+        self._put_back(passed)
+        return best
+
+    def _companions(self, head: QueuedJob) -> Iterator[QueuedJob]:
+        """Those next in the fair order who share the head's forward pass, taken out; a person's own order is kept."""
+        room = head.room - head.pixels
+        if head.alone or room <= 0:
+            return
+        passed: list[_Turn] = []
+        for turn in self._in_turn():
+            job = self._jobs[turn[1]]
+            if job.batch_key == head.batch_key and job.pixels <= room and not job.alone:
+                room -= job.pixels
+                self._take(job)
+                yield job
+            else:
+                passed.append(turn)
+            if len(passed) == WINDOW or room <= 0:
+                break
+        self._put_back(passed)
+
+    def _in_turn(self) -> Iterator[_Turn]:
+        """The turns in the fair order, up to `LEAD` ahead; each is taken off the heap as it comes."""
+        self._drop_outdated()
+        while self._turns and self._turns[0][0] <= self._floor + LEAD:
+            yield heapq.heappop(self._turns)
+            self._drop_outdated()
+
+    def _raise_floor(self) -> None:
+        self._drop_outdated()
+        if self._turns:
+            self._floor = self._turns[0][0]
+
+    def _drop_outdated(self) -> None:
+        """Leave a turn that counts at the top of the heap."""
+        while self._turns and self._current.get(self._turns[0][2]) is not self._turns[0]:
+            heapq.heappop(self._turns)
+
+    def _put_back(self, turns: list[_Turn]) -> None:
+        for turn in turns:
+            heapq.heappush(self._turns, turn)
+
+    def _take(self, job: QueuedJob) -> None:
+        """Take out a job that will be served, and charge it."""
+        del self._jobs[job.id]
+        self._counters[job.user_id] += job.cost
+        self._update_turn(job.user_id)
+
+    def _counter(self, user_id: int) -> int:
+        return max(self._counters.get(user_id, 0), self._floor)
+
+    def _update_turn(self, user_id: int) -> None:
+        """Bring a person's turn up to date with their counter and the first of their jobs."""
+        line = self._lines.get(user_id, [])
+        while line and line[0] not in self._jobs:
+            heapq.heappop(line)
+        if not line:
+            self._lines.pop(user_id, None)
+            self._current.pop(user_id, None)
+            return
+        turn = (self._counters[user_id], line[0], user_id)
+        if self._current.get(user_id) != turn:
+            self._current[user_id] = turn
+            heapq.heappush(self._turns, turn)
+
+
+def _closeness(job: QueuedJob, worker: WorkerInfo) -> int:
+    """0: another model, 1: the worker holds the model, 2: and the LoRAs too."""
+    if job.model != worker.model:
+        return 0
+    return 2 if job.loras == worker.loras else 1

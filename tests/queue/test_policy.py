@@ -1,0 +1,259 @@
+"""The fair queue, tried with everything that hypothesis can think of."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generation.engine.protocol import WorkerInfo, WorkerState
+from generation.job import Priority
+from generation.queue.policy import LEAD, MAX_DEBT, MAX_SKIPS, FairQueue, QueuedJob
+
+ROOM = 4
+MAX_COST = 12
+MODELS = ("sdxl", "pocket")
+
+
+def worker(model: str | None = None, loras: tuple[str, ...] = ()) -> WorkerInfo:
+    return WorkerInfo(name="here/cpu", device="cpu", state=WorkerState.IDLE, model=model, loras=loras)
+
+
+def job(
+    job_id: int,
+    user_id: int = 1,
+    *,
+    cost: int = 1,
+    model: str = "sdxl",
+    loras: tuple[str, ...] = (),
+    priority: Priority = Priority.NORMAL,
+    pixels: int = 1,
+    room: int = ROOM,
+    alone: bool = False,
+) -> QueuedJob:
+    return QueuedJob(
+        id=job_id,
+        user_id=user_id,
+        priority=priority,
+        cost=cost,
+        model=model,
+        loras=loras,
+        batch_key=(model, loras),
+        pixels=pixels,
+        room=room,
+        work=float(pixels),
+        alone=alone,
+    )
+
+
+@st.composite
+def many_jobs(draw: st.DrawFn, *, priorities: bool = False, people: int = 5, most: int = 40) -> list[QueuedJob]:
+    count = draw(st.integers(1, most))
+    return [
+        job(
+            job_id,
+            draw(st.integers(1, people)),
+            cost=draw(st.integers(1, MAX_COST)),
+            model=draw(st.sampled_from(MODELS)),
+            loras=draw(st.sampled_from([(), ("neon",)])),
+            priority=draw(st.sampled_from(list(Priority))) if priorities else Priority.NORMAL,
+            pixels=draw(st.integers(1, 2 * ROOM)),
+            alone=draw(st.integers(0, 5)) == 0,
+        )
+        for job_id in range(1, count + 1)
+    ]
+
+
+def filled(jobs: list[QueuedJob]) -> FairQueue:
+    queue = FairQueue()
+    for each in jobs:
+        queue.add(each)
+    return queue
+
+
+def drained(queue: FairQueue, *, held: WorkerInfo | None = None) -> list[tuple[QueuedJob, ...]]:
+    """The batches that one worker gets until nothing waits; with `held` it always seems to hold the same."""
+    holds = held or worker()
+    batches = []
+    while batch := queue.pick(holds):
+        batches.append(batch)
+        holds = held or worker(batch[0].model, batch[0].loras)
+    assert len(queue) == 0
+    return batches
+
+
+def ids(batches: list[tuple[QueuedJob, ...]]) -> list[list[int]]:
+    return [[each.id for each in batch] for batch in batches]
+
+
+def test_two_people_take_turns_however_much_one_of_them_orders() -> None:
+    queue = filled([*(job(n, 1, model="a", pixels=ROOM) for n in range(1, 9)), job(9, 2, model="a", pixels=ROOM)])
+    assert ids(drained(queue))[:3] == [[1], [9], [2]]
+
+
+def test_a_newcomer_is_neither_ahead_of_nor_behind_those_who_wait() -> None:
+    queue = filled([job(n, user, pixels=ROOM) for n, user in enumerate([1, 1, 1, 1, 2, 2, 2, 2], start=1)])
+    for _ in range(4):
+        queue.pick(worker())
+    queue.add(job(20, 3, pixels=ROOM))
+    queue.add(job(21, 3, pixels=ROOM))
+    served = [queue.pick(worker())[0].user_id for _ in range(6)]
+    assert served == [1, 2, 3, 1, 2, 3]
+
+
+def test_equal_orders_of_several_people_share_a_batch() -> None:
+    queue = filled([job(1, 1), job(2, 2, model="other"), job(3, 3), job(4, 4), job(5, 5), job(6, 6)])
+    assert ids(drained(queue, held=worker())) == [[1, 3, 4, 5], [2], [6]]
+
+
+def test_a_job_too_large_for_a_batch_runs_all_the_same() -> None:
+    assert ids(drained(filled([job(1, 1, pixels=100, cost=100), job(2, 2)]))) == [[1], [2]]
+
+
+def test_a_job_that_failed_before_takes_no_company() -> None:
+    assert ids(drained(filled([job(1, 1, alone=True), job(2, 2), job(3, 3)]))) == [[1], [2, 3]]
+
+
+def test_the_model_at_hand_is_preferred_a_few_times_and_no_more() -> None:
+    queue = filled([job(1, 1, model="other"), *(job(n, n, pixels=ROOM, cost=2) for n in range(2, 12))])
+    order = [batch[0].id for batch in drained(queue, held=worker("sdxl"))]
+    assert order.index(1) == MAX_SKIPS
+
+
+def test_the_loras_at_hand_are_preferred_among_jobs_of_one_model() -> None:
+    queue = filled([job(1, 1), job(2, 2, loras=("neon",))])
+    assert queue.pick(worker("sdxl", ("neon",)))[0].id == 2
+
+
+def test_whoever_drew_much_before_the_start_waits_for_a_bounded_time() -> None:
+    queue = FairQueue()
+    queue.served(1, 100_000)
+    queue.add(job(1, 1, pixels=ROOM))
+    for n in range(2, 200):
+        queue.add(job(n, 2, pixels=ROOM))
+    order = [batch[0].id for batch in drained(queue)]
+    assert order.index(1) == MAX_DEBT
+
+
+def test_a_job_given_back_is_the_first_of_its_owner_and_not_charged() -> None:
+    queue = filled([job(1, 1, pixels=ROOM, cost=5), job(2, 1, pixels=ROOM), job(3, 2, pixels=ROOM)])
+    (picked,) = queue.pick(worker())
+    queue.give_back(picked)
+    assert ids(drained(queue)) == [[1], [3], [2]]
+
+
+@given(many_jobs(priorities=True))
+def test_every_batch_could_be_one_forward_pass(jobs: list[QueuedJob]) -> None:
+    for batch in drained(filled(jobs)):
+        assert len({each.batch_key for each in batch}) == 1
+        assert len({each.priority for each in batch}) == 1
+        assert len(batch) == 1 or sum(each.pixels for each in batch) <= ROOM
+        assert len(batch) == 1 or not any(each.alone for each in batch)
+
+
+@given(many_jobs(priorities=True))
+def test_everything_runs_once_and_classes_never_mix(jobs: list[QueuedJob]) -> None:
+    order = [each for batch in drained(filled(jobs)) for each in batch]
+    assert sorted(each.id for each in order) == [each.id for each in jobs]
+    assert [each.priority for each in order] == sorted(each.priority for each in jobs)
+
+
+@given(many_jobs(), st.permutations(range(40)))
+def test_a_persons_jobs_run_in_their_order_however_they_were_added(jobs: list[QueuedJob], order: list[int]) -> None:
+    queue = filled([jobs[n] for n in order if n < len(jobs)])
+    last: Counter[int] = Counter()
+    for batch in drained(queue):
+        for each in batch:
+            assert each.id > last[each.user_id]
+            last[each.user_id] = each.id
+
+
+@given(many_jobs(), st.dictionaries(st.integers(1, 5), st.integers(0, 200)))
+def test_people_who_wait_are_served_about_the_same(jobs: list[QueuedJob], before: dict[int, int]) -> None:
+    """Served cost differs by a bound that does not grow with the queue, while two people both wait."""
+    queue = FairQueue()
+    for user_id, cost in before.items():
+        queue.served(user_id, cost)
+    for each in jobs:
+        queue.add(each)
+    left = Counter(each.user_id for each in jobs)
+    served: Counter[int] = Counter({user_id: min(cost, MAX_DEBT) for user_id, cost in before.items()})
+    holds = worker()
+    while batch := queue.pick(holds):
+        waiting = [user_id for user_id, count in left.items() if count]
+        costs = [served[user_id] for user_id in waiting]
+        assert max(costs) - min(costs) <= max(LEAD, MAX_DEBT) + MAX_COST
+        for each in batch:
+            served[each.user_id] += each.cost
+            left[each.user_id] -= 1
+        holds = worker(batch[0].model, batch[0].loras)
+
+
+@given(many_jobs(), st.lists(st.tuples(st.integers(10, 60), st.integers(1, MAX_COST)), min_size=200, max_size=200))
+def test_nobody_starves_whatever_others_go_on_ordering(jobs: list[QueuedJob], arrivals: list[tuple[int, int]]) -> None:
+    """The last job of a person runs after a bounded amount of others' work, though new people come all the time."""
+    victim = job(1000, 99, cost=3, model="rare", pixels=ROOM)
+    queue = filled([*jobs, victim])
+    others = Counter[int]()
+    picks = 0
+    for number, (user_id, cost) in enumerate(arrivals, start=2000):
+        queue.add(job(number, user_id, cost=cost, pixels=ROOM))
+        batch = queue.pick(worker("sdxl"))
+        if victim in batch:
+            break
+        picks += 1
+        for each in batch:
+            others[each.user_id] += each.cost
+    else:
+        pytest.fail("the victim never ran")
+    assert all(cost <= LEAD + 2 * MAX_COST for cost in others.values())
+    # Everyone else who is ahead gets at most one turn of their own, and each fair turn costs at most MAX_SKIPS others.
+    assert picks <= (MAX_SKIPS + 1) * (len({each.user_id for each in jobs}) + 1)
+
+
+@given(many_jobs(most=25))
+def test_company_makes_nobody_wait_for_a_later_batch(jobs: list[QueuedJob]) -> None:
+    """Each job runs in the same turn as without batching, or in an earlier one."""
+    together = drained(filled(jobs), held=worker())
+    singly = drained(filled([job(j.id, j.user_id, cost=j.cost, alone=True) for j in jobs]), held=worker())
+    turn = {each.id: number for number, batch in enumerate(together) for each in batch}
+    for number, (each,) in enumerate(singly):
+        assert turn[each.id] <= number
+
+
+@given(many_jobs(priorities=True), st.data())
+def test_anything_may_be_removed_or_given_back_at_any_time(jobs: list[QueuedJob], data: st.DataObject) -> None:
+    queue = FairQueue()
+    waiting: dict[int, QueuedJob] = {}
+    picked: dict[int, QueuedJob] = {}
+    todo = list(jobs)
+    for _ in range(3 * len(jobs)):
+        action = data.draw(st.sampled_from(["add", "remove", "pick", "give back"]))
+        if action == "add" and todo:
+            each = todo.pop()
+            queue.add(each)
+            waiting[each.id] = each
+        elif action == "remove":
+            job_id = data.draw(st.integers(1, len(jobs)))
+            assert queue.remove(job_id) is (waiting.pop(job_id, None) is not None)
+        elif action == "pick":
+            batch = queue.pick(worker(data.draw(st.sampled_from([None, *MODELS]))))
+            assert bool(batch) is bool(waiting)
+            for each in batch:
+                picked[each.id] = waiting.pop(each.id)
+        elif action == "give back" and picked:
+            _, each = picked.popitem()
+            queue.give_back(each)
+            waiting[each.id] = each
+        assert len(queue) == len(waiting)
+    assert {each.id for batch in drained(queue) for each in batch} == set(waiting)
+
+
+@given(many_jobs(priorities=True), st.integers(0, 10))
+def test_a_copy_tells_what_will_be_picked_and_changes_nothing(jobs: list[QueuedJob], picks: int) -> None:
+    queue = filled(jobs)
+    for _ in range(picks):
+        queue.pick(worker())
+    assert drained(queue.copy()) == drained(queue)
