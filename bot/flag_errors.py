@@ -1,0 +1,71 @@
+"""What can be wrong with a prompt and its flags.
+
+RequestRejected
+├── UnknownFlag            no flag of that name
+├── FlagValueMissing       a flag without its value
+├── FlagValueInvalid       a value that the flag does not take
+├── FlagTakesNoValue       `--raw=yes`
+├── FlagRepeated           the same flag twice
+├── FlagAgainstOption      a flag and its slash option
+├── TooManyLoras           more than four
+├── PromptEmpty            nothing but flags
+└── PromptTooLong          over the server's limit
+"""
+
+from __future__ import annotations
+
+from generation.errors import RequestRejected
+
+
+class UnknownFlag(RequestRejected):
+    """No flag has that name. Fields: `flag`, `nearest` (or '')."""
+
+    key = "unknown_flag"
+
+
+class FlagValueMissing(RequestRejected):
+    """A flag stands without its value. Fields: `flag`, `example`."""
+
+    key = "flag_value_missing"
+
+
+class FlagValueInvalid(RequestRejected):
+    """A flag or its slash option does not take that value. Fields: `flag`, `value`, `allowed`."""
+
+    key = "flag_value_invalid"
+
+
+class FlagTakesNoValue(RequestRejected):
+    """A flag that takes no value was given one. Fields: `flag`, `value`."""
+
+    key = "flag_takes_no_value"
+
+
+class FlagRepeated(RequestRejected):
+    """The same thing is said twice, by `first` and then by `flag`. Fields: `first`, `flag`."""
+
+    key = "flag_repeated"
+
+
+class FlagAgainstOption(RequestRejected):
+    """A flag and its slash option were both given. Fields: `flag`, `option`."""
+
+    key = "flag_against_option"
+
+
+class TooManyLoras(RequestRejected):
+    """More LoRAs at once than a picture can have. Fields: `limit`."""
+
+    key = "too_many_loras"
+
+
+class PromptEmpty(RequestRejected):
+    """Nothing is left of the prompt when the flags are taken out."""
+
+    key = "prompt_empty"
+
+
+class PromptTooLong(RequestRejected):
+    """The prompt is over the server's limit. Fields: `length`, `limit`."""
+
+    key = "prompt_too_long"
