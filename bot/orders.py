@@ -1,0 +1,166 @@
+"""Orders: composed, paid and queued in one go; the same for commands, buttons and the command line."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.compose import Order, again, compose, upscale_of, variations_of
+from bot.config import Config
+from bot.flags import FlagParser, Request
+from generation.catalogue import Catalogue
+from generation.errors import RequestRejected
+from generation.job import Job, JobKind, NewJob
+from generation.recipe import MAX_SEED
+from storage.images import Image
+from storage.storage import Storage
+
+_SEED_FLAG = re.compile(r" --seed [0-9]+")
+
+
+def random_seed() -> int:
+    """A seed that nobody can foresee."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+class ImageGone(RequestRejected):
+    """The picture of a button is not there, or belongs to another server."""
+
+    key = "image_gone"
+
+
+class JobGone(RequestRejected):
+    """The job of a button is not there, or belongs to another server."""
+
+    key = "job_gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Who orders, and from where. `guild_id` is None in a direct message.
+
+    A moderator is not limited unless they were given an allowance of their own. `request_key` makes the order
+    idempotent: a key names one order, however often it arrives.
+    """
+
+    user_id: int
+    guild_id: int | None
+    channel_id: int
+    moderator: bool = False
+    request_key: str | None = None
+
+
+class Orders:
+    """Takes orders. Each raises `RequestRejected`, and then nothing is queued and nothing charged.
+
+    `submit` is called with each new job once it is durable; `draw_seed` gives seeds where the person named none.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        catalogue: Catalogue,
+        config: Config,
+        submit: Callable[[Job], None],
+        draw_seed: Callable[[], int] = random_seed,
+    ) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+        self._quota = config.quota
+        self._submit = submit
+        self._draw_seed = draw_seed
+        self.parser = FlagParser(max_steps=config.limits.steps, max_prompt_length=config.limits.prompt_length)
+
+    async def imagine(self, customer: Customer, request: Request) -> Job:
+        """Order the pictures of a request."""
+        seed = self._draw_seed() if request.seed is None else request.seed
+        order = compose(request, self._catalogue, seed=seed)
+        return await self._place(customer, order, kind=JobKind.IMAGINE, request=self.parser.to_text(request))
+
+    async def variations(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
+        """Order four variations of a picture; `kind` says how far from it."""
+        image, parent = await self._image(customer, image_id)
+        order = variations_of(
+            image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self._draw_seed(), style=parent.style
+        )
+        return await self._place(
+            customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
+        )
+
+    async def upscale(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
+        """Order a picture at twice its size; `kind` says with how much new detail."""
+        image, parent = await self._image(customer, image_id)
+        order = upscale_of(
+            image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self._draw_seed(), style=parent.style
+        )
+        return await self._place(
+            customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
+        )
+
+    async def again(self, customer: Customer, job_id: int) -> Job:
+        """Order the same once more with a new seed."""
+        job = await self._storage.jobs.get(job_id)
+        if job is None or not _may_see(customer, job):
+            raise JobGone
+        order = again(job.recipes, self._catalogue, seed=self._draw_seed(), style=job.style)
+        return await self._place(
+            customer,
+            order,
+            kind=job.kind,
+            request=_without_seed(job.request),
+            parent_image_id=job.parent_image_id,
+        )
+
+    async def allowance(self, customer: Customer) -> int | None:
+        """What the person may spend a day, unless a moderator set their own; None: no limit."""
+        if customer.moderator:
+            return None
+        default = await self._storage.credits.default(customer.guild_id)
+        return self._quota.daily_credits if default is None else default
+
+    async def _image(self, customer: Customer, image_id: int) -> tuple[Image, Job]:
+        """A picture and the job that it came from. Raises `ImageGone`."""
+        image = await self._storage.images.get(image_id)
+        job = await self._storage.jobs.get(image.job_id) if image is not None else None
+        if image is None or job is None or not _may_see(customer, job):
+            raise ImageGone
+        if not await self._storage.files.exists(image.digest):
+            raise ImageGone
+        return image, job
+
+    async def _place(
+        self, customer: Customer, order: Order, *, kind: JobKind, request: str, parent_image_id: int | None = None
+    ) -> Job:
+        job = await self._storage.jobs.order(
+            NewJob(
+                kind=kind,
+                recipes=order.recipes,
+                request=request,
+                style=order.style,
+                user_id=customer.user_id,
+                guild_id=customer.guild_id,
+                channel_id=customer.channel_id,
+                cost=order.cost,
+                parent_image_id=parent_image_id,
+            ),
+            allowance=await self.allowance(customer),
+            max_queued=self._quota.max_queued_jobs,
+            request_key=customer.request_key,
+        )
+        self._submit(job)
+        return job
+
+
+def _without_seed(request: str) -> str:
+    """What was typed, for a job with seeds of its own."""
+    return _SEED_FLAG.sub("", request)
+
+
+def _may_see(customer: Customer, job: Job) -> bool:
+    """Pictures stay in their server; those of direct messages with their person."""
+    if job.guild_id is None:
+        return customer.guild_id is None and customer.user_id == job.user_id
+    return customer.guild_id == job.guild_id
