@@ -42,7 +42,7 @@ _WEBUI_SAMPLERS = {
 
 
 def encode_png(image: Image.Image, recipe: Recipe, *, sampler: str | None = None) -> bytes:
-    """The picture as a PNG that carries `recipe`; `sampler` names the model's own scheduler, for recipes without one."""
+    """The picture as a PNG that carries `recipe`. `sampler` is the model's own scheduler, for recipes without one."""
     text = PngInfo()
     text.add_text(PARAMETERS_CHUNK, parameters_text(recipe, sampler=sampler))
     text.add_itxt(RECIPE_CHUNK, recipe.to_json())

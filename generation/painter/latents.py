@@ -1,0 +1,73 @@
+"""Between pictures and latents: the seed's noise, a source picture into latents, finished latents into a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+# From here on the VAE works in overlapping tiles: one of SDXL's needs some 10 GB for 1536² pixels in one piece. Decided
+# by the size alone, because tiles change pixels a little, and a recipe shall give the same picture everywhere.
+TILED_FROM_PIXELS = 1536 * 1536
+
+
+def seed_generator(seed: int) -> Generator:
+    """The source of one picture's randomness. On the CPU, because every device's own gives other numbers."""
+    return Generator("cpu").manual_seed(seed)
+
+
+def draw_noise(generators: list[Generator], vae: Any, width: int, height: int) -> Tensor:
+    """One picture's noise from each generator: pictures × channels × height/8 × width/8, in float32.
+
+    Always drawn in float32, since other formats take other numbers from the generator.
+    """
+    scale = 2 ** (len(vae.config.block_out_channels) - 1)
+    shape = (1, vae.config.latent_channels, height // scale, width // scale)
+    return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
+
+
+@torch.no_grad()
+def encode_picture(vae: Any, image_processor: Any, image: Image.Image, device: torch.device) -> Tensor:
+    """An RGB picture → its latents as the UNet sees them (1 × channels × height/8 × width/8, float32).
+
+    The mean of the VAE's distribution, not a draw from it: the picture itself, and no noise beside the seed's.
+    """
+    _tile_if_large(vae, image.width, image.height)
+    pixels = image_processor.preprocess(image).to(device, vae.dtype)
+    latents: Tensor = vae.encode(pixels).latent_dist.mode().float()
+    mean, std = _statistics(vae, latents)
+    scaled: Tensor = (latents - mean) * vae.config.scaling_factor / std
+    return scaled
+
+
+@torch.no_grad()
+def decode_latents(vae: Any, image_processor: Any, latents: Tensor) -> Image.Image:
+    """One picture's finished latents (channels × height/8 × width/8) → an RGB picture.
+
+    One at a time: the VAE needs more memory than all that came before, and a picture must not depend on its neighbours.
+    """
+    _tile_if_large(vae, latents.shape[-1] * 8, latents.shape[-2] * 8)
+    latents = latents[None].float()
+    mean, std = _statistics(vae, latents)
+    latents = latents * std / vae.config.scaling_factor + mean
+    pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
+    picture: Image.Image = image_processor.postprocess(pixels.float(), output_type="pil")[0]
+    return picture
+
+
+def _tile_if_large(vae: Any, width: int, height: int) -> None:
+    if width * height >= TILED_FROM_PIXELS:
+        vae.enable_tiling()
+
+
+def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """Mean and deviation by which some SDXL models' latents are normalised (Playground v2.5), else 0 and 1."""
+    if getattr(vae.config, "latents_mean", None) is None or getattr(vae.config, "latents_std", None) is None:
+        return 0.0, 1.0
+    mean, std = (
+        torch.tensor(values).view(1, -1, 1, 1).to(latents)
+        for values in (vae.config.latents_mean, vae.config.latents_std)
+    )
+    return mean, std

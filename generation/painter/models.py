@@ -1,0 +1,188 @@
+"""Loads an SDXL model once, from wherever it is, for all the ways of painting with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers import StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+
+from generation.catalogue import ModelSpec
+from generation.errors import ModelUnavailable
+from generation.painter.adapters import Adapters
+from generation.painter.checkpoints import (
+    MODEL_INDEX,
+    WrongCheckpoint,
+    check_folder,
+    check_single_file,
+    read_json,
+    refuse_pickle,
+)
+from generation.painter.devices import Placement
+from generation.painter.previews import Previewer
+
+# A single file lacks the tokenizers and the configuration; these are SDXL's own (3 MB, no weights).
+SDXL_CONFIGURATION = "stabilityai/stable-diffusion-xl-base-1.0"
+CONFIGURATION_FILES = ("*.json", "*/*.json", "*/*.txt")
+SETTINGS_FILE = "limner.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model on its device. The pipelines share all modules; each holds state while it runs: one call at a time.
+
+    `scheduler` is the model's own and is never run, only copied.
+    """
+
+    spec: ModelSpec
+    device: torch.device
+    text_to_image: Any
+    image_to_image: Any
+    scheduler: Any
+    adapters: Adapters
+    previewer: Previewer
+
+    @property
+    def vae(self) -> Any:
+        return self.text_to_image.vae
+
+
+def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
+    """Load the weights onto the device. Raises `ModelUnavailable` with a reason for a person."""
+    _silence_libraries()
+    try:
+        # 1. Find the files and see what they are
+        folder = _find(spec)
+        # 2. Load each weight once, in the chosen number format
+        pipeline = _load_file(folder, placement) if folder.is_file() else _load_folder(folder, spec, placement)
+        _check_architecture(pipeline)
+        previewer = Previewer.for_model(read_json(folder / SETTINGS_FILE))
+    except WrongCheckpoint as error:
+        raise ModelUnavailable(name=spec.name, reason=str(error)) from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = f"its files are broken or not those of an SDXL model ({_first_line(error)})"
+        raise ModelUnavailable(name=spec.name, reason=reason) from error
+
+    # 3. The second pipeline takes the same modules
+    image_to_image = StableDiffusionXLImg2ImgPipeline.from_pipe(
+        pipeline, dtype=placement.dtype, requires_aesthetics_score=False, add_watermarker=False
+    )
+    # 4. Put them where they belong
+    _place(pipeline, placement)
+    for each in (pipeline, image_to_image):
+        each.set_progress_bar_config(disable=True)
+    return LoadedModel(
+        spec=spec,
+        device=placement.device,
+        text_to_image=pipeline,
+        image_to_image=image_to_image,
+        scheduler=pipeline.scheduler,
+        adapters=Adapters(pipeline),
+        previewer=previewer,
+    )
+
+
+def _find(spec: ModelSpec) -> Path:
+    """The model's folder or single file on this machine; downloads a hub model, unless HF_HUB_OFFLINE is set."""
+    path = Path(spec.source).expanduser()
+    refuse_pickle(path)
+    if path.suffix == ".safetensors":
+        check_single_file(path)
+        return path
+    if not path.is_dir():
+        path = _from_hub(spec, path)
+    check_folder(path, spec.variant)
+    return path
+
+
+def _from_hub(spec: ModelSpec, path: Path) -> Path:
+    if path.is_absolute() or spec.source.startswith((".", "~")) or spec.source.count("/") != 1:
+        raise WrongCheckpoint(f"there is no folder {path}")
+    try:
+        return Path(StableDiffusionXLPipeline.download(spec.source, variant=spec.variant, use_safetensors=True))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        raise WrongCheckpoint(
+            f"there is no folder {spec.source} here, and the Hugging Face model of that name could not be fetched"
+            f" ({_first_line(error)}); with a connection, `hf download {spec.source}` fetches it"
+        ) from error
+
+
+def _load_folder(folder: Path, spec: ModelSpec, placement: Placement) -> Any:
+    return StableDiffusionXLPipeline.from_pretrained(
+        folder,
+        dtype=placement.dtype,
+        variant=spec.variant,
+        use_safetensors=True,
+        local_files_only=True,
+        add_watermarker=False,
+    )
+
+
+def _load_file(path: Path, placement: Placement) -> Any:
+    return StableDiffusionXLPipeline.from_single_file(
+        str(path),
+        config=str(_configuration_for(path)),
+        dtype=placement.dtype,
+        local_files_only=True,
+        add_watermarker=False,
+    )
+
+
+def _configuration_for(path: Path) -> Path:
+    """A diffusers folder with the tokenizers and configuration of a single file: the one beside it, else SDXL's own."""
+    beside = path.with_suffix("")
+    if (beside / MODEL_INDEX).is_file():
+        return beside
+    try:
+        return Path(snapshot_download(SDXL_CONFIGURATION, allow_patterns=list(CONFIGURATION_FILES)))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise WrongCheckpoint(
+            f"a single file lacks the tokenizers and the configuration. They are fetched once from {SDXL_CONFIGURATION}"
+            f" (3 MB), which could not be reached; or put a diffusers folder with them beside it as {beside.name}/"
+        ) from error
+
+
+def _check_architecture(pipeline: Any) -> None:
+    unet = pipeline.unet.config
+    if unet.addition_embed_type != "text_time" or pipeline.text_encoder is None or pipeline.text_encoder_2 is None:
+        raise WrongCheckpoint("its UNet is not SDXL's")
+    if unet.in_channels != 4:
+        raise WrongCheckpoint("it is an inpainting model, which cannot draw from words alone")
+
+
+def _place(pipeline: Any, placement: Placement) -> None:
+    """Bring all modules into one number format, and onto the device as the memory mode says."""
+    # Loaded from a float16 folder, transformers' modules stay float16 whatever was asked for.
+    pipeline.to(placement.dtype)
+    if placement.dtype != torch.float32 and pipeline.vae.config.force_upcast:
+        # SDXL's VAE overflows in float16. It stays in float32 instead of being converted for each picture.
+        pipeline.vae.to(torch.float32)
+    if placement.vram == "full":
+        pipeline.to(placement.device)
+    elif placement.vram == "medium":
+        pipeline.enable_model_cpu_offload(device=placement.device)
+    else:
+        pipeline.enable_sequential_cpu_offload(device=placement.device)
+        pipeline.vae.enable_slicing()
+        pipeline.vae.enable_tiling()
+
+
+def _silence_libraries() -> None:
+    """Neither progress bars nor warnings into the worker's log: some quote prompts, and what matters is checked here."""
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
