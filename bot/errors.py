@@ -1,0 +1,47 @@
+"""The one place that words errors. Exceptions carry data; the sentences stand in the message catalogue under `errors`."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+import structlog
+
+from bot.messages import Messages, quotable
+from generation.errors import LimnerError
+
+
+def words(error: BaseException, messages: Messages, locale: str | None = None) -> str:
+    """What to tell the person, in their language and safe to send as it is.
+
+    An error that nobody foresaw gets a sentence with a reference, under which it is logged.
+    """
+    if isinstance(error, LimnerError):
+        key = _sentence_key(error, messages)
+        return messages.say(key, locale, **{name: _shown(value) for name, value in error.fields.items()})
+    reference = secrets.token_hex(4)
+    structlog.get_logger(__name__).error("unforeseen_error", reference=reference, exc_info=error)
+    return messages.say("errors.unforeseen", locale, reference=reference)
+
+
+def ending_words(key: str, messages: Messages, locale: str | None = None) -> str:
+    """Why a job failed, from the error key that was stored with it."""
+    ending = f"endings.{key}"
+    return messages.say(ending if messages.has(ending) else "endings.error", locale)
+
+
+def _sentence_key(error: LimnerError, messages: Messages) -> str:
+    """`errors.<key>`; with `.<kind>` where the error has one, and `.nearest` where there is a name to suggest."""
+    key = f"errors.{error.key}"
+    if "kind" in error.fields:
+        key += f".{error.fields['kind']}"
+    if "nearest" in error.fields:
+        key += ".nearest" if error.fields["nearest"] else ".unknown"
+    return key
+
+
+def _shown(value: object) -> object:
+    """A field as it can stand in a sentence: times as Discord's timestamps, texts without what breaks a code span."""
+    if isinstance(value, datetime):
+        return f"<t:{int(value.timestamp())}:R>"
+    return quotable(value) if isinstance(value, str) else value
