@@ -1,4 +1,4 @@
-"""The one place that words errors. Exceptions carry data; the sentences stand in the message catalogue under `errors`."""
+"""The one place that words errors. Exceptions carry data; the sentences stand in the catalogue under `errors`."""
 
 from __future__ import annotations
 

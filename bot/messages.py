@@ -94,9 +94,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, str | Mappin
     sentences: dict[str, str | Mapping[str, str]] = {}
     for name, value in tables.items():
         key = prefix + name
-        if isinstance(value, str):
-            sentences[key] = value
-        elif "other" in value and set(value) <= PLURAL_FORMS:
+        if isinstance(value, str) or ("other" in value and set(value) <= PLURAL_FORMS):
             sentences[key] = value
         else:
             sentences |= _flat(value, f"{key}.")

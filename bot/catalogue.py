@@ -1,0 +1,28 @@
+"""The catalogue of this server: the models of the settings, the LoRAs of its folders, the styles of its file."""
+
+from __future__ import annotations
+
+from bot.config import Config
+from generation.catalogue import Catalogue
+from generation.loras import scan_loras
+from generation.styles import StylesInvalid, load_styles
+
+
+def build_catalogue(config: Config) -> Catalogue:
+    """Read what can be drawn with; blocks for a moment, to read files. Raises `StylesInvalid`.
+
+    Files in the LoRA folders that are no LoRAs are logged and left out.
+    """
+    loras, _ = scan_loras(config.generation.lora_folders)
+    styles = load_styles(config.generation.styles)
+    for style in styles.values():
+        for lora in style.loras:
+            if lora.name not in loras:
+                reason = f"there is no LoRA {lora.name} in the folders of generation.lora_folders"
+                raise StylesInvalid(path=str(config.generation.styles), name=style.name, reason=reason)
+    return Catalogue(
+        models={name: model.spec(name) for name, model in config.models.items()},
+        default_model=config.generation.model,
+        loras=loras,
+        styles=styles,
+    )
