@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -21,6 +22,8 @@ from pydantic.fields import FieldInfo
 from generation.errors import LimnerError
 
 PREFIX = "LIMNER_"
+TABLE = "a table of keys"
+_PASSWORD = re.compile(r"://[^@\s]*@")
 SHOWN_LENGTH = 100  # of a wrong value, in characters: the sentence stays one line
 
 
@@ -62,6 +65,8 @@ def allowed_values(field: FieldInfo) -> str:
             return rule.text
     if field.annotation is bool:
         return "true or false"
+    if get_origin(field.annotation) is dict:
+        return TABLE
     choices = get_args(field.annotation)
     if choices and all(isinstance(choice, str) for choice in choices):
         return f"{', '.join(choices[:-1])} or {choices[-1]}"
@@ -78,7 +83,7 @@ def rejected(error: ValidationError, root: type[BaseModel], path: Path) -> Confi
     if details["type"] == "extra_forbidden":
         return unknown_key(location, root, path)
     keys, field, _ = _find(root, location)
-    allowed = allowed_values(field) if field is not None else "a table of keys"
+    allowed = allowed_values(field) if field is not None else TABLE
     if details["type"] == "missing":
         return ConfigKeyMissing(place=place(keys, path), key=".".join(keys), allowed=allowed)
     return ConfigInvalid(place=place(keys, path), key=".".join(keys), value=shown(details["input"]), allowed=allowed)
@@ -103,8 +108,8 @@ def place(keys: tuple[str, ...], path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it can stand in a sentence: on one line, not endless."""
-    text = " ".join(str(value).split())
+    """A value as it can stand in a sentence: on one line, not endless, without the password of an address."""
+    text = _PASSWORD.sub("://…@", " ".join(str(value).split()))
     return text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "…"
 
 
