@@ -12,7 +12,7 @@ from bot.config import Config
 from bot.flags import FlagParser, Request
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
-from generation.job import Job, JobKind, NewJob
+from generation.job import Job, JobKind, JobStatus, NewJob
 from generation.recipe import MAX_SEED
 from storage.images import Image
 from storage.storage import Storage
@@ -55,7 +55,8 @@ class Customer:
 class Orders:
     """Takes orders. Each raises `RequestRejected`, and then nothing is queued and nothing charged.
 
-    `submit` is called with each new job once it is durable; `draw_seed` gives seeds where the person named none.
+    `submit` is called with each job once it is durable, and may be called twice with a job that was ordered twice under
+    one key; `draw_seed` gives seeds where the person named none.
     """
 
     def __init__(
@@ -150,7 +151,8 @@ class Orders:
             max_queued=self._quota.max_queued_jobs,
             request_key=customer.request_key,
         )
-        self._submit(job)
+        if job.status is JobStatus.QUEUED:  # a repeated order may have been drawn already
+            self._submit(job)
         return job
 
 
