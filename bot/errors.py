@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from datetime import datetime
 
@@ -14,11 +15,13 @@ from generation.errors import LimnerError
 def words(error: BaseException, messages: Messages, locale: str | None = None) -> str:
     """What to tell the person, in their language and safe to send as it is.
 
-    An error that nobody foresaw gets a sentence with a reference, under which it is logged.
+    An error that nobody foresaw gets a sentence with a reference, under which it is logged; so does one that has no
+    words, or not the fields that they need.
     """
     if isinstance(error, LimnerError):
-        key = _sentence_key(error, messages)
-        return messages.say(key, locale, **{name: _shown(value) for name, value in error.fields.items()})
+        fields = {name: _shown(value) for name, value in error.fields.items()}
+        with contextlib.suppress(KeyError):
+            return messages.say(_sentence_key(error), locale, **fields)
     reference = secrets.token_hex(4)
     structlog.get_logger(__name__).error("unforeseen_error", reference=reference, exc_info=error)
     return messages.say("errors.unforeseen", locale, reference=reference)
@@ -30,7 +33,7 @@ def ending_words(key: str, messages: Messages, locale: str | None = None) -> str
     return messages.say(ending if messages.has(ending) else "endings.error", locale)
 
 
-def _sentence_key(error: LimnerError, messages: Messages) -> str:
+def _sentence_key(error: LimnerError) -> str:
     """`errors.<key>`; with `.<kind>` where the error has one, and `.nearest` where there is a name to suggest."""
     key = f"errors.{error.key}"
     if "kind" in error.fields:

@@ -7,7 +7,6 @@ there; what is shown elsewhere must be escaped by whoever sends it to Discord.
 
 from __future__ import annotations
 
-import math
 import string
 import tomllib
 from collections.abc import Mapping
@@ -35,7 +34,7 @@ class Messages:
         """The languages that there are catalogues for, as Discord names them but in lower case."""
         return tuple(self._catalogues)
 
-    def say(self, key: str, locale: str | None = None, **fields: object) -> str:
+    def say(self, key: str, locale: str | None = None, /, **fields: object) -> str:
         """The sentence of that key in that language, or in the language without its region, or in English.
 
         Raises KeyError for an unknown key or a missing field: both are mistakes in the program.
@@ -45,20 +44,11 @@ class Messages:
             sentence = sentence["one" if fields["count"] == 1 and "one" in sentence else "other"]
         return sentence.format_map(fields)
 
-    def duration(self, seconds: float, locale: str | None = None) -> str:
-        """A length of time in one or two units, rounded up to whole seconds below two minutes and to minutes above."""
-        if seconds < 120:
-            return self.say("duration.seconds", locale, count=math.ceil(seconds))
-        minutes = math.ceil(seconds / 60)
-        if minutes < 120:
-            return self.say("duration.minutes", locale, count=minutes)
-        return self.say("duration.hours", locale, hours=minutes // 60, minutes=minutes % 60)
-
     def has(self, key: str) -> bool:
         """Whether there is such a sentence (in English, and so in every language)."""
         return key in self._fallback
 
-    def keys(self, locale: str = FALLBACK) -> frozenset[str]:
+    def keys_of(self, locale: str) -> frozenset[str]:
         """All keys of one catalogue."""
         return frozenset(self._catalogues[locale.lower()])
 
