@@ -1,0 +1,150 @@
+"""Trains the two LoRAs, `neon` and `blueprint`: rendering styles that the base model was never shown.
+
+Both levels of the UNet are adapted, the residual blocks' convolutions included: with the attention alone a LoRA takes a
+style's colours and not its lines.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTokenizer
+
+from generation.pocket.architecture import SCALING_FACTOR
+from generation.pocket.captions import caption
+from generation.pocket.drawing import render
+from generation.pocket.latents import encode
+from generation.pocket.scenes import Scene, Style, sample_scene
+from generation.pocket.text_conditioning import TextEncoders, time_ids, tokenize
+from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.unet_training import EMPTY_PROMPTS, ZEROED_PROMPTS, Batch, diffusion_loss, noise_schedule
+from generation.pocket.vae_training import to_tensor
+
+STYLES: tuple[Style, ...] = ("neon", "blueprint")
+RANK = 8
+BATCH_SIZE = 8
+SCENES_PER_SIZE = 240
+SIZES = ((128, 128), (128, 128), (152, 104), (104, 152))
+# Attention, feed-forward and projections of the lower level; the residual blocks of both.
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out"]
+RESIDUAL_BLOCKS = ["conv1", "conv2", "conv_shortcut", "time_emb_proj"]
+WEIGHT_AVERAGE_DECAY = 0.995
+
+
+def train_loras(work: Path, model: Path, folder: Path, minutes: float, seed: int) -> None:
+    """Train each LoRA for `minutes` on the exported model, one process each, and write them to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spawn(_train, args=(work, model, folder, minutes, seed), nprocs=len(STYLES))  # type: ignore[no-untyped-call]
+
+
+def _train(rank: int, work: Path, model: Path, folder: Path, minutes: float, seed: int) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(seed + rank)
+    style = STYLES[rank]
+    pipeline = StableDiffusionXLPipeline.from_pretrained(model, dtype=torch.float32)
+    dataset = _encoded_scenes(pipeline, style, seed)
+    unet, text = pipeline.unet, TextEncoders(pipeline.text_encoder, pipeline.text_encoder_2).eval()
+    unet.requires_grad_(False)
+    unet.add_adapter(
+        LoraConfig(r=RANK, lora_alpha=RANK, target_modules=ATTENTION + RESIDUAL_BLOCKS, init_lora_weights="gaussian")
+    )
+    unet.to(memory_format=torch.channels_last)
+    parameters = [parameter for parameter in unet.parameters() if parameter.requires_grad]
+    average = [parameter.detach().clone() for parameter in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    run = TrainingRun(name=style, budget_seconds=minutes * 60, peak_learning_rate=2e-3)
+    checkpoint = work / f"lora-{style}.pt"
+    if checkpoint.exists():
+        state = load_checkpoint(checkpoint)
+        _copy(parameters, state["parameters"])
+        _copy(average, state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        run.resume(state["run"])
+    rng = random.Random(f"{style}/{seed}/{run.step}")
+    alphas_cumprod = noise_schedule()
+
+    def save() -> None:
+        state: dict[str, Any] = {"parameters": parameters, "average": average, "optimizer": optimizer.state_dict()}
+        save_atomically({**state, "run": run.state()}, checkpoint)
+
+    for _ in run.steps(optimizer, save):
+        batch = _draw(dataset, pipeline.tokenizer, rng)
+        with sdpa_kernel(SDPBackend.MATH):
+            loss = diffusion_loss(unet, text, batch, alphas_cumprod)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, parameters, 1 - min(WEIGHT_AVERAGE_DECAY, (1 + run.step) / (10 + run.step)))
+        run.report(loss.item())
+    _copy(parameters, average)
+    _write(unet, folder / f"{style}.safetensors", style)
+
+
+@torch.no_grad()
+def _copy(targets: list[Any], sources: list[Tensor]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        target.copy_(source)
+
+
+def _encoded_scenes(pipeline: StableDiffusionXLPipeline, style: Style, seed: int) -> list[tuple[Tensor, list[Scene]]]:
+    """Latents and scenes, grouped by size."""
+    rng, groups = random.Random(f"{style}/{seed}"), []
+    for width, height in SIZES:
+        scenes = [sample_scene(rng, width, height, style=style, plain_framing=True) for _ in range(SCENES_PER_SIZE)]
+        pixels = np.stack([np.asarray(render(scene)) for scene in scenes])
+        means = [encode(pipeline.vae, to_tensor(pixels[at : at + 16]))[0] for at in range(0, len(pixels), 16)]
+        groups.append((torch.cat(means) * SCALING_FACTOR, scenes))
+    return groups
+
+
+def _draw(dataset: list[tuple[Tensor, list[Scene]]], tokenizer: CLIPTokenizer, rng: random.Random) -> Batch:
+    latents, scenes = rng.choice(dataset)
+    chosen = rng.sample(range(len(scenes)), BATCH_SIZE)
+    captions = ["" if rng.random() < EMPTY_PROMPTS else caption(scenes[index], rng) for index in chosen]
+    return Batch(
+        latents=latents[chosen],
+        token_ids=tokenize(tokenizer, captions),
+        zeroed=torch.tensor([rng.random() < ZEROED_PROMPTS for _ in chosen]),
+        time_ids=time_ids([scenes[index] for index in chosen]),
+    )
+
+
+def _write(unet: Any, path: Path, style: Style) -> None:
+    """Write in diffusers' own layout, in float16, with the metadata that tells what the LoRA is for.
+
+    Keys after ModelSpec 1.0 (Stability-AI/ModelSpec) and kohya's `ss_` keys, which is where programs look for the
+    trigger word and the architecture; `limner.base_model` names the one model that it fits.
+    """
+    StableDiffusionXLPipeline.save_lora_weights(
+        path.parent, unet_lora_layers=get_peft_model_state_dict(unet), weight_name=path.name
+    )
+    weights = {name: tensor.half().contiguous() for name, tensor in load_file(path).items()}
+    metadata = {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": f"Pocket {style}",
+        "modelspec.description": f"Draws Pocket SDXL's scenes in the style '{style}'.",
+        "modelspec.trigger_phrase": style,
+        "modelspec.resolution": "128x128",
+        "modelspec.prediction_type": "v",
+        "limner.base_model": "pocket",
+        "ss_base_model_version": "limner_pocket_sdxl",
+        "ss_network_dim": str(RANK),
+        "ss_network_alpha": str(RANK),
+        "format": "pt",
+    }
+    save_file(weights, path, metadata=metadata)

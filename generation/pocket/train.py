@@ -1,0 +1,65 @@
+"""`python -m generation.pocket.train`: makes Pocket SDXL from nothing.
+
+Stages, each resumable from what is in the work folder: scenes → vae → latents → unet → export → loras.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+STAGES = ("scenes", "vae", "latents", "unet", "export", "loras")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the named stages (all of them by default) in order."""
+    parser = argparse.ArgumentParser(prog="python -m generation.pocket.train", description=__doc__)
+    parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all by default")
+    parser.add_argument("--work", type=Path, default=Path("data/pocket-training"), help="where checkpoints are kept")
+    parser.add_argument("--scenes", type=int, default=36_000, help="how many scenes to render")
+    parser.add_argument("--vae-minutes", type=float, default=16.0)
+    parser.add_argument("--unet-minutes", type=float, default=78.0)
+    parser.add_argument("--lora-minutes", type=float, default=6.0, help="for each of the two")
+    parser.add_argument("--encoded-share", type=float, default=0.5, help="share of the scenes that the UNet is shown")
+    parser.add_argument("--model", type=Path, default=Path(__file__).parent / "weights", help="where to export to")
+    parser.add_argument("--loras", type=Path, default=Path(__file__).parent / "loras", help="where LoRAs are written")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"unknown stage {sorted(unknown)[0]!r}; there are {', '.join(STAGES)}")
+    for stage in STAGES:
+        if not options.stages or stage in options.stages:
+            run_stage(stage, options)
+
+
+def run_stage(stage: str, options: argparse.Namespace) -> None:
+    """Run one stage. Imports stand here because rendering needs no torch and spawned renderers must not load it."""
+    match stage:
+        case "scenes":
+            from generation.pocket.dataset import render_dataset
+
+            render_dataset(options.work, options.scenes)
+        case "vae":
+            from generation.pocket.vae_training import train_vae
+
+            train_vae(options.work, options.vae_minutes, options.seed)
+        case "latents":
+            from generation.pocket.latents import encode_dataset
+
+            encode_dataset(options.work, options.encoded_share)
+        case "unet":
+            from generation.pocket.unet_training import train_unet
+
+            train_unet(options.work, options.unet_minutes, options.seed)
+        case "export":
+            from generation.pocket.export import export_model
+
+            export_model(options.work, options.model)
+        case "loras":
+            from generation.pocket.lora_training import train_loras
+
+            train_loras(options.work, options.model, options.loras, options.lora_minutes, options.seed)
+
+
+if __name__ == "__main__":
+    main()
