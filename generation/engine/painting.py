@@ -18,9 +18,7 @@ class Painter(Protocol):
     def load(self, model: ModelSpec) -> None:
         """Bring the weights onto the device. Raises `ModelUnavailable`."""
 
-    def paint(
-        self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]
-    ) -> Painted:
+    def paint(self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
         """A picture for each task, in order.
 
         Asks `cancelled()` after each step and raises `PaintingCancelled`. Raises `OutOfMemory`, `PaintingFailed` or

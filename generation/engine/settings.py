@@ -1,4 +1,4 @@
-"""How a painter shall use its device. Read by the worker process and by whoever configures it; no torch here."""
+"""How painters shall use their devices and an engine its workers. Read by whoever configures them; no torch here."""
 
 from __future__ import annotations
 
@@ -23,3 +23,24 @@ class PainterSettings:
     vram: Vram = "full"
     preview_every: int = 1
     threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How the local engine minds its worker processes. Times in seconds.
+
+    A worker is killed and started anew when its painter gave no sign during a batch for `hang_seconds` (a full model
+    loads within one, and a slow machine needs its time for a step), or its process none at all for `silence_seconds`;
+    it gives one every `heartbeat_seconds`. After the second death in a row without a finished batch the next start
+    waits `first_pause`, then twice as long each time, `longest_pause` at most; after `max_deaths` there is none: a job
+    that kills its worker does so three times before it fails, and two such jobs in a row shall not end the program.
+    `painter` names the class that paints as `module:Class`.
+    """
+
+    hang_seconds: float = 600.0
+    silence_seconds: float = 120.0
+    heartbeat_seconds: float = 5.0
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+    max_deaths: int = 7
+    painter: str = "generation.painter.painter:Painter"

@@ -1,0 +1,322 @@
+"""The parent's side of one worker: starts its process, talks to it, and starts another when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from generation.catalogue import ModelSpec
+from generation.clock import Clock
+from generation.engine.frames import (
+    Cancel,
+    Done,
+    End,
+    Failed,
+    FromParent,
+    Paint,
+    Ready,
+    Start,
+    Step,
+    Unfit,
+    encode,
+    read_frame,
+)
+from generation.engine.protocol import Batch, Painted, Progress, WorkerInfo, WorkerState
+from generation.engine.settings import EngineSettings, PainterSettings
+from generation.errors import ModelUnavailable, WorkerLost
+
+ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child shall import these and no others
+# How long a process whose socket is closed may take to be gone by itself.
+FAREWELL_SECONDS = 2.0
+REAP_EVERY = 0.01
+
+
+@dataclass(slots=True)
+class _Current:
+    """The batch that is being painted, and who waits for it."""
+
+    number: int
+    batch: Batch
+    on_progress: Callable[[Progress], None]
+    answer: asyncio.Future[Painted]
+
+
+class WorkerProcess:
+    """One worker through all its processes. `live` runs it; `changed` is called whenever its state may be another.
+
+    Everything is called on one event loop, in a thread that stays until the program ends: Linux ends a child with the
+    *thread* that started it (see `worker._die_with_parent`).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        painter: PainterSettings,
+        preload: ModelSpec | None,
+        settings: EngineSettings,
+        clock: Clock,
+        changed: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.state = WorkerState.STARTING
+        self.last_words = ""  # why the latest process died
+        self._painter = painter
+        self._preload = preload
+        self._settings = settings
+        self._clock = clock
+        self._changed = changed
+        self._log = structlog.get_logger(__name__).bind(worker=name)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._current: _Current | None = None
+        self._number = 0
+        self._last_sign = 0.0  # of the painter
+        self._model: str | None = None
+        self._loras: tuple[str, ...] = ()
+        self._deaths = 0  # in a row, without a finished batch
+        self._restarts = 0
+        self._closing = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs now."""
+        return None if self._process is None else self._process.pid
+
+    def info(self) -> WorkerInfo:
+        """The worker as the queue sees it."""
+        return WorkerInfo(
+            name=self.name,
+            device=self._painter.device,
+            state=self.state,
+            model=self._model,
+            loras=self._loras,
+            restarts=self._restarts,
+        )
+
+    async def paint(self, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
+        """See `Engine.paint`. If the caller is cancelled, so is the batch; the worker is idle again once it stopped."""
+        if self.state is not WorkerState.IDLE or self._writer is None:
+            raise WorkerLost(detail=f"{self.name} is {self.state}")
+        self._number += 1
+        answer: asyncio.Future[Painted] = asyncio.get_running_loop().create_future()
+        self._current = _Current(self._number, batch, on_progress, answer)
+        self._last_sign = self._clock.monotonic()
+        self._become(WorkerState.BUSY)
+        self._send(Paint(number=self._number, batch=batch))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Ask for the current batch, if any, to be abandoned."""
+        if self._current is not None:
+            self._send(Cancel(number=self._current.number))
+
+    async def live(self) -> None:
+        """Start the process, and another one each time that it dies, until `close` or until it dies too often."""
+        try:
+            while not self._closing.is_set():
+                self._become(WorkerState.STARTING)
+                worth_another = await self._one_life()
+                if self._closing.is_set():
+                    return
+                self._deaths += 1
+                self._log.warning("worker_died", deaths=self._deaths, detail=self.last_words)
+                if not worth_another or self._deaths >= self._settings.max_deaths:
+                    self._log.error("worker_given_up", detail=self.last_words)
+                    return
+                self._restarts += 1
+                await self._pause()
+        finally:
+            self._become(WorkerState.DEAD)
+
+    async def close(self, living: asyncio.Task[None], *, grace: float) -> None:
+        """Ask the process to end, kill it after `grace` seconds, and wait for `living`, the task that runs `live`."""
+        self._closing.set()
+        self._send(End())
+        await asyncio.wait({living}, timeout=grace)
+        self._kill()
+        await living
+
+    # One process
+
+    async def _one_life(self) -> bool:
+        """From the start of a process to its burial. False: another one would end the same."""
+        try:
+            process, ours = self._spawn()
+        except OSError as error:  # no memory or no process to be had
+            self.last_words = str(error)
+            return True
+        self._process = process
+        said: deque[str] = deque(maxlen=3)
+        relay = asyncio.create_task(self._relay_output(process, said))
+        self._log.info("worker_started", pid=process.pid)
+        worth_another = True
+        try:
+            reader, self._writer = await asyncio.open_connection(sock=ours)
+            self._send(
+                Start(
+                    settings=self._painter,
+                    preload=self._preload,
+                    heartbeat_seconds=self._settings.heartbeat_seconds,
+                )
+            )
+            worth_another = await self._listen(reader)
+        finally:
+            ours.close() if self._writer is None else self._writer.close()
+            self._writer = None
+            await self._bury(process)
+            await relay
+            self._process = None
+            self.last_words = " | ".join(filter(None, [self.last_words, _how_it_ended(process.returncode), *said]))
+            self._model, self._loras = None, ()
+            if self._current is not None and not self._current.answer.done():
+                self._current.answer.set_exception(WorkerLost(detail=self.last_words))
+            self._current = None
+        return worth_another
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """A new process and our end of the socket to it.
+
+        Not asyncio's subprocess: that would watch each process with a thread. The socket's end tells us as much.
+        """
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-u", "-m", "generation.engine.worker"]
+        command += ["--socket", str(theirs.fileno()), "--parent", str(os.getpid())]
+        command += ["--name", self.name, "--painter", self._settings.painter]
+        search_path = [str(ROOT), os.getenv("PYTHONPATH", "")]
+        with contextlib.ExitStack() as on_failure, theirs:
+            on_failure.callback(ours.close)
+            process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+            )
+            on_failure.pop_all()
+        return process, ours
+
+    async def _listen(self, reader: asyncio.StreamReader) -> bool:
+        """Take in frames until the process is gone or has to be killed."""
+        self.last_words = ""
+        while True:
+            try:
+                async with asyncio.timeout(self._patience()):
+                    frame = await read_frame(reader)
+            except TimeoutError:
+                self.last_words = "gave no sign in time"
+                self._kill()
+                return True
+            match frame:
+                case None:
+                    return True
+                case Unfit(error=error):
+                    self.last_words = str(error)
+                    return False
+                case Ready(model=model):
+                    self._model = model
+                    self._become(WorkerState.IDLE)
+                case Step() | Done() | Failed():
+                    self._take(frame)
+
+    def _take(self, frame: Step | Done | Failed) -> None:
+        """A sign of the painter, about the current batch."""
+        current = self._current
+        if current is None or frame.number != current.number:
+            return
+        self._last_sign = self._clock.monotonic()
+        if isinstance(frame, Step):
+            if not current.answer.done():
+                current.on_progress(frame.progress)
+            return
+        if isinstance(frame, Done):
+            self._deaths = 0
+            self._model = current.batch.model.name
+            self._loras = tuple(lora.name for lora in current.batch.tasks[0].recipe.loras)
+        elif isinstance(frame.error, ModelUnavailable):
+            self._model, self._loras = None, ()
+        self._current = None
+        self._become(WorkerState.IDLE)
+        if current.answer.done():  # whoever asked has left
+            return
+        if isinstance(frame, Done):
+            current.answer.set_result(frame.painted)
+        else:
+            current.answer.set_exception(frame.error)
+
+    def _patience(self) -> float:
+        """How long the next frame may take: the heartbeat's while idle, the painter's too during a batch."""
+        patience = self._settings.silence_seconds
+        if self.state is WorkerState.BUSY:
+            since = self._clock.monotonic() - self._last_sign
+            patience = min(patience, self._settings.hang_seconds - since)
+        return patience
+
+    async def _relay_output(self, process: subprocess.Popen[bytes], said: deque[str]) -> None:
+        """What the process prints goes to our log, line by line, and the last lines are kept."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+        )
+        rest = ""
+        with contextlib.closing(transport):
+            while chunk := await reader.read(1 << 16):
+                *lines, rest = (rest + chunk.decode(errors="replace")).splitlines(keepends=True)
+                if rest.endswith(("\n", "\r")) or len(rest) > 1 << 16:
+                    lines, rest = [*lines, rest], ""
+                for line in filter(None, map(str.strip, lines)):
+                    said.append(line)
+                    self._log.info("worker_output", line=line)
+
+    async def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the process is gone, with some help. Its device's memory is free then."""
+        until = self._clock.monotonic() + FAREWELL_SECONDS
+        while process.poll() is None:
+            if self._clock.monotonic() > until:
+                process.kill()
+            await asyncio.sleep(REAP_EVERY)
+
+    # Small things
+
+    def _become(self, state: WorkerState) -> None:
+        self.state = state
+        self._changed()
+
+    def _send(self, frame: FromParent) -> None:
+        if self._writer is not None:
+            self._writer.write(encode(frame))
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    async def _pause(self) -> None:
+        """Between a death and the next start; a close ends it."""
+        seconds = 0.0
+        if self._deaths > 1:
+            seconds = min(self._settings.first_pause * 2 ** (self._deaths - 2), self._settings.longest_pause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+
+
+def _how_it_ended(status: int | None) -> str:
+    if status is None:
+        return "still there"
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

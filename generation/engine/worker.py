@@ -1,0 +1,181 @@
+"""The worker process: one painter, fed over an inherited socket. `python -m generation.engine.worker --socket FD …`
+
+Three threads: the main one paints, because torch and its kernels want it; one reads, so that a cancel arrives while a
+batch is painted; one beats, so that the parent can tell a long step from a dead process. The process ends when its
+parent asks, and at once when the parent is gone. The parent alone ends it: signals from a terminal or a service manager
+that mean the whole program are left to the parent, which lets the batch finish or hands it back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from generation.engine.frames import (
+    Cancel,
+    Done,
+    End,
+    Failed,
+    FromWorker,
+    Heartbeat,
+    Paint,
+    Ready,
+    Start,
+    Step,
+    Unfit,
+    encode,
+    portable,
+    receive,
+)
+from generation.engine.painting import Painter
+from generation.engine.protocol import Progress
+from generation.engine.settings import PainterSettings
+from generation.errors import LimnerError, ModelUnavailable, OutOfMemory, PaintingFailed
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class Worker:
+    """Serves one connection to the parent until it ends."""
+
+    def __init__(self, connection: socket.socket, painter_path: str) -> None:
+        self._connection = connection
+        self._painter_path = painter_path
+        self._sending = threading.Lock()
+        self._batches: queue.SimpleQueue[Paint | None] = queue.SimpleQueue()
+        self._cancelled: set[int] = set()
+        self._ending = threading.Event()
+        self._log = structlog.get_logger(__name__)
+
+    def serve(self) -> int:
+        """Until the parent says so; the process's exit status."""
+        start = receive(self._connection)
+        if not isinstance(start, Start):
+            return 1
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        threading.Thread(target=self._beat, args=(start.heartbeat_seconds,), name="heartbeat", daemon=True).start()
+        try:
+            painter = self._make_painter(start.settings)
+        except LimnerError as error:
+            self._send(Unfit(error=portable(error)))
+            return 1
+        self._send(Ready(model=self._preload(painter, start)))
+        while (paint := self._batches.get()) is not None:
+            if not self._paint(painter, paint):
+                return 1
+        return 0
+
+    def _make_painter(self, settings: PainterSettings) -> Painter:
+        module, _, name = self._painter_path.partition(":")
+        make: Callable[[PainterSettings], Painter] = getattr(importlib.import_module(module), name)
+        return make(settings)
+
+    def _preload(self, painter: Painter, start: Start) -> str | None:
+        """Load the model that most will want. A failure here is told again, to a person, by the first job."""
+        if start.preload is None:
+            return None
+        try:
+            painter.load(start.preload)
+        except ModelUnavailable as error:
+            self._log.warning("model_not_preloaded", error=str(error))
+            return None
+        return start.preload.name
+
+    def _paint(self, painter: Painter, paint: Paint) -> bool:
+        """Paint a batch and answer. False: the process is of no use any more."""
+
+        def on_progress(progress: Progress) -> None:
+            self._send(Step(number=paint.number, progress=progress))
+
+        def cancelled() -> bool:
+            return paint.number in self._cancelled or self._ending.is_set()
+
+        try:
+            painted = painter.paint(paint.batch, on_progress=on_progress, cancelled=cancelled)
+        except LimnerError as error:
+            self._send(Failed(number=paint.number, error=portable(error)))
+            return not _device_is_lost(error)
+        except MemoryError as error:
+            self._send(Failed(number=paint.number, error=OutOfMemory(detail=str(error) or "host memory")))
+        except Exception as error:  # noqa: BLE001 - the worker's loop: whatever it was, the parent and the next batch wait
+            self._log.exception("painting_failed", job_ids=paint.batch.job_ids)
+            last_line = traceback.format_exception_only(error)[-1].strip()
+            self._send(Failed(number=paint.number, error=PaintingFailed(detail=last_line)))
+            return not _device_is_lost(error)
+        else:
+            self._send(Done(number=paint.number, painted=painted))
+        finally:
+            self._cancelled.discard(paint.number)
+        return True
+
+    def _read(self) -> None:
+        while True:
+            match receive(self._connection):
+                case Paint() as paint:
+                    self._batches.put(paint)
+                case Cancel(number=number):
+                    self._cancelled.add(number)
+                case End():
+                    self._ending.set()
+                    self._batches.put(None)
+                case None:
+                    os._exit(1)  # the parent is gone, and with it everyone who could want a result
+
+    def _beat(self, seconds: float) -> None:
+        while not self._ending.wait(seconds):
+            self._send(Heartbeat())
+
+    def _send(self, frame: FromWorker) -> None:
+        data = encode(frame)
+        try:
+            with self._sending:
+                self._connection.sendall(data)
+        except ConnectionError:
+            os._exit(1)
+
+
+def _device_is_lost(error: BaseException) -> bool:
+    """After an error of its kernels a CUDA context fails at everything; only a new process gets a new one."""
+    return "CUDA error" in str(error)
+
+
+def _die_with_parent(parent: int) -> None:
+    """On Linux also the kernel sees to it, should a lock keep this process from noticing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="generation.engine.worker")
+    parser.add_argument("--socket", type=int, required=True, help="file descriptor of the inherited socket")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the parent")
+    parser.add_argument("--name", required=True, help="the worker's name, for logs and process lists")
+    parser.add_argument("--painter", required=True, help="module:class of the painter")
+    options = parser.parse_args(arguments)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    _die_with_parent(options.parent)
+    os.set_inheritable(options.socket, False)
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer()])
+    with socket.socket(fileno=options.socket) as connection:
+        status = Worker(connection, options.painter).serve()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # without torch's and the threads' farewells, which may hang
+
+
+if __name__ == "__main__":
+    main()
