@@ -96,10 +96,10 @@ def parameters_text(recipe: Recipe, *, sampler: str | None = None) -> str:
     lines = [f"{recipe.prompt}{loras}"]
     if recipe.negative_prompt:
         lines.append(f"Negative prompt: {recipe.negative_prompt}")
-    sampler = _WEBUI_SAMPLERS.get(recipe.scheduler, recipe.scheduler) if recipe.scheduler else sampler
+    sampler = recipe.scheduler or sampler
     settings = {
         "Steps": recipe.num_inference_steps,
-        "Sampler": sampler,
+        "Sampler": sampler and _WEBUI_SAMPLERS.get(sampler, sampler),
         "CFG scale": f"{recipe.guidance_scale:g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",

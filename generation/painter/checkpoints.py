@@ -71,6 +71,19 @@ def check_folder(folder: Path, variant: str | None) -> None:
         _check_weights(folder / name, variant)
 
 
+def check_text_encoder(encoder: Any, folder: Path, variant: str | None) -> None:
+    """Raises `WrongCheckpoint` when the weights in `folder` lack some of the encoder's.
+
+    transformers fills them with noise and goes on. Older files have a prefix `text_model.` where newer ones have none.
+    """
+    stored = {
+        name.removeprefix("text_model.") for path in _weights(folder, variant) for name in read_header(path).shapes
+    }
+    missing = [name for name in encoder.state_dict() if name.removeprefix("text_model.") not in stored]
+    if missing:
+        raise WrongCheckpoint(f"weights are missing in {folder.name}: {len(missing)}, for instance {missing[0]}")
+
+
 def refuse_pickle(path: Path) -> None:
     """Raises `WrongCheckpoint` for a file whose loading could run code."""
     if path.suffix in PICKLES:
@@ -89,7 +102,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _check_weights(folder: Path, variant: str | None) -> None:
-    weights = sorted(folder.glob(f"*.{variant}*.safetensors") if variant else folder.glob("*.safetensors"))
+    weights = _weights(folder, variant)
     if not weights:
         if any(path.suffix in PICKLES for path in folder.glob("*")):
             raise WrongCheckpoint(
@@ -102,6 +115,11 @@ def _check_weights(folder: Path, variant: str | None) -> None:
             read_header(path)
         except MalformedHeader as error:
             raise WrongCheckpoint(f"{path} cannot be read: {error}") from error
+
+
+def _weights(folder: Path, variant: str | None) -> list[Path]:
+    """The weight files that diffusers would load: `name.safetensors`, `name.fp16.safetensors`, or numbered parts."""
+    return sorted(folder.glob(f"*.{variant}*.safetensors" if variant else "*.safetensors"))
 
 
 def _any_starts_with(names: Collection[str], start: str) -> bool:

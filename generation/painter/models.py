@@ -19,13 +19,15 @@ from generation.errors import ModelUnavailable
 from generation.painter.adapters import Adapters
 from generation.painter.checkpoints import (
     MODEL_INDEX,
+    WEIGHT_FOLDERS,
     WrongCheckpoint,
     check_folder,
     check_single_file,
+    check_text_encoder,
     read_json,
     refuse_pickle,
 )
-from generation.painter.devices import Placement
+from generation.painter.devices import Placement, is_out_of_memory
 from generation.painter.previews import Previewer
 
 # A single file lacks the tokenizers and the configuration; these are SDXL's own (3 MB, no weights).
@@ -67,7 +69,7 @@ def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
     except WrongCheckpoint as error:
         raise ModelUnavailable(name=spec.name, reason=str(error)) from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise
         reason = f"its files are broken or not those of an SDXL model ({_first_line(error)})"
         raise ModelUnavailable(name=spec.name, reason=reason) from error
@@ -117,7 +119,7 @@ def _from_hub(spec: ModelSpec, path: Path) -> Path:
 
 
 def _load_folder(folder: Path, spec: ModelSpec, placement: Placement) -> Any:
-    return StableDiffusionXLPipeline.from_pretrained(
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
         folder,
         dtype=placement.dtype,
         variant=spec.variant,
@@ -125,6 +127,9 @@ def _load_folder(folder: Path, spec: ModelSpec, placement: Placement) -> Any:
         local_files_only=True,
         add_watermarker=False,
     )
+    for name in ("text_encoder", "text_encoder_2"):
+        check_text_encoder(getattr(pipeline, name), folder / name, spec.variant)
+    return pipeline
 
 
 def _load_file(path: Path, placement: Placement) -> Any:
@@ -157,6 +162,10 @@ def _check_architecture(pipeline: Any) -> None:
         raise WrongCheckpoint("its UNet is not SDXL's")
     if unet.in_channels != 4:
         raise WrongCheckpoint("it is an inpainting model, which cannot draw from words alone")
+    for name in WEIGHT_FOLDERS:
+        # What a file lacks is left without data.
+        if lacking := [weight for weight, data in getattr(pipeline, name).named_parameters() if data.is_meta]:
+            raise WrongCheckpoint(f"weights are missing in {name}: {len(lacking)}, for instance {lacking[0]}")
 
 
 def _place(pipeline: Any, placement: Placement) -> None:
@@ -177,7 +186,7 @@ def _place(pipeline: Any, placement: Placement) -> None:
 
 
 def _silence_libraries() -> None:
-    """Neither progress bars nor warnings into the worker's log: some quote prompts, and what matters is checked here."""
+    """Neither progress bars nor warnings into the log: some quote prompts, and what matters is checked here."""
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
         library.utils.logging.set_verbosity_error()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -56,17 +57,25 @@ class Painter:
             torch.set_num_threads(settings.threads)
 
     def load(self, model: ModelSpec) -> None:
-        """Bring the model's weights onto the device in the place of the last one's. Raises `ModelUnavailable`."""
-        self._loaded(model)
+        """Bring the model's weights onto the device in the place of the last one's.
+
+        Raises `ModelUnavailable`, or `OutOfMemory` when the device does not hold them.
+        """
+        with _out_of_memory_told():
+            self._loaded(model)
 
     def paint(self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
         """A picture for each task, in order, each as it would be if it were painted alone.
 
         `on_progress` and `cancelled` are called after each denoising step, in this thread. Raises `PaintingCancelled`
         within one step of `cancelled()` being true, `OutOfMemory` when not even one picture fits, `ModelUnavailable`
-        when the model or a LoRA cannot be loaded, and `PaintingFailed`. Other errors of torch and diffusers pass
-        through.
+        when the model or a LoRA cannot be loaded, and `PaintingFailed` for a batch that cannot be painted. Other errors
+        of torch and diffusers pass through.
         """
+        with _out_of_memory_told():
+            return self._paint(batch, on_progress, cancelled)
+
+    def _paint(self, batch: Batch, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
         started = time.perf_counter()
 
         # 1. Check the inputs
@@ -103,14 +112,11 @@ class Painter:
                 images += _paint_pass(model, batch.tasks[chunk], embeddings[chunk], sources[chunk], progress)
                 continue
             except RuntimeError as error:
-                detail = str(error).partition("\n")[0]
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or len(batch.tasks[chunk]) == 1:
                     raise
-                if len(batch.tasks[chunk]) == 1:
-                    raise OutOfMemory(detail=detail) from error
             # Out here, because within the handler the failed pass's tensors would still be held.
             at_once = len(batch.tasks[chunk]) // 2
-            structlog.get_logger(__name__).warning("pass_halved", at_once=at_once, detail=detail)
+            structlog.get_logger(__name__).warning("pass_halved", at_once=at_once)
             self._free_memory()
 
         # 4. Encode them, each with its recipe
@@ -128,6 +134,17 @@ class Painter:
     def _free_memory(self) -> None:
         gc.collect()
         free_memory(self._placement.device)
+
+
+@contextmanager
+def _out_of_memory_told() -> Iterator[None]:
+    """Turns torch's ways of saying that memory ran out into `OutOfMemory`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(detail=str(error).partition("\n")[0]) from error
+        raise
 
 
 def pictures_at_once(model: ModelSpec, recipe: Recipe) -> int:
