@@ -8,6 +8,7 @@ for the docs). The Discord token is no setting: it comes from `DISCORD_TOKEN` al
 from __future__ import annotations
 
 import os
+import socket
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from bot.config_errors import PREFIX, ConfigInvalid, ConfigUnreadable, Takes, place, rejected, shown, unknown_key
 from generation.catalogue import ModelSpec
+from generation.engine.settings import EngineSettings, PainterSettings
+from generation.queue.settings import QueueSettings
 from generation.recipe import MAX_STEPS
 
 PROGRAM_FOLDER = Path(__file__).resolve().parent.parent
@@ -75,6 +78,19 @@ class GenerationSection(Section):
     ] = (Path("generation/pocket/loras"), Path("data/loras"))  # fmt: skip
     styles: Path = Path("generation/styles.toml")
 
+    def painters(self) -> tuple[PainterSettings, ...]:
+        """How each worker shall use its device: one entry, one worker."""
+        return tuple(
+            PainterSettings(
+                device=device,
+                dtype=self.dtype,
+                vram=self.vram,
+                preview_every=self.preview_every,
+                threads=self.threads or None,
+            )
+            for device in self.devices
+        )
+
 
 class ModelSection(Section):
     """One of `[models.<name>]`; the fields are those of `ModelSpec`."""
@@ -104,8 +120,20 @@ class ModelSection(Section):
 class QueueSection(Section):
     instance: Annotated[str, Field(pattern=r"^[^/\s]{0,60}$"), Takes("up to 60 characters, no slash or space")] = ""
     lease_seconds: Annotated[Whole, Field(ge=10, le=3600)] = 60
-    hang_seconds: Annotated[Whole, Field(ge=10, le=86400)] = 300
+    hang_seconds: Annotated[Whole, Field(ge=10, le=86400)] = 600
     stop_grace_seconds: Annotated[Whole, Field(ge=0, le=600)] = 20
+
+    def instance_name(self) -> str:
+        """What this program is called among those that share a database."""
+        return self.instance or socket.gethostname()
+
+    def engine(self) -> EngineSettings:
+        """What the engine is told of this section."""
+        return EngineSettings(hang_seconds=self.hang_seconds)
+
+    def dispatcher(self) -> QueueSettings:
+        """What the dispatcher is told of this section."""
+        return QueueSettings(lease_seconds=self.lease_seconds)
 
 
 class QuotaSection(Section):
