@@ -8,6 +8,7 @@ from storage.guilds import remember_guild
 from storage.ledger import Balance
 from storage.settings import read_setting, write_setting
 from storage.tables import AllowanceRow
+from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
 
 __all__ = ["Balance", "Credits"]
@@ -15,6 +16,7 @@ __all__ = ["Balance", "Credits"]
 _DEFAULT_KEY = "allowance"  # the server's own default, among its settings
 
 
+@uninterrupted
 class Credits:
     """Balances and allowances of members. A member is a person in one server, or (`guild_id` None) in messages to us.
 

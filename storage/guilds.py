@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.database import Database
 from storage.inserting import insert_new
 from storage.tables import GuildRow
+from storage.uninterrupted import uninterrupted
 
 
+@uninterrupted
 class Guilds:
     """Servers by their Discord id. They become known by what is done there."""
 

@@ -12,6 +12,7 @@ from generation.recipe import Recipe
 from storage.database import Database
 from storage.files import Files
 from storage.tables import ImageRow
+from storage.uninterrupted import uninterrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Image:
     created_at: datetime
 
 
+@uninterrupted
 class Images:
     """Finished pictures. They come into being by `Jobs.finish` alone."""
 

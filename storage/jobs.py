@@ -21,6 +21,7 @@ from storage.files import Files
 from storage.guilds import remember_guild
 from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs
 from storage.tables import ImageRow, JobRow
+from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
 
 _UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
@@ -35,6 +36,7 @@ class JobCounts:
     done: int
 
 
+@uninterrupted
 class Jobs(JobStore):
     """Durable jobs. What `generation.queue.store.JobStore` promises, and ordering and delivery for the bot.
 
@@ -257,4 +259,4 @@ async def _counts(
         .where(JobRow.user_id == user_id, JobRow.guild_id == guild_id, JobRow.status.in_(statuses))
         .group_by(JobRow.status)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from storage.database import Database
 from storage.guilds import remember_guild
 from storage.tables import ModeratorLogRow
+from storage.uninterrupted import uninterrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class LogEntry:
     created_at: datetime
 
 
+@uninterrupted
 class ModeratorLog:
     """Actions of moderators, per server. Entries are only ever added."""
 

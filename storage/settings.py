@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from storage.database import Database
 from storage.inserting import insert_or_replace
 from storage.tables import SettingRow
+from storage.uninterrupted import uninterrupted
 
 Scope = Literal["guild", "user"]
 
 
+@uninterrupted
 class Settings:
     """JSON values by scope (a server or a person), its Discord id, and a key."""
 

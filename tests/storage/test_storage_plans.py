@@ -1,0 +1,70 @@
+"""What is read often is read by an index, however long the history grows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import make_url
+from storage_samples import ANNA, HARBOUR, WORKER, Clock, order
+
+from generation.job import JobStatus
+from storage.storage import Storage
+
+Verb = Callable[[Storage, Clock], Awaitable[Any]]
+
+VERBS: dict[str, Verb] = {
+    "waiting": lambda storage, clock: storage.jobs.waiting(),
+    "lease": lambda storage, clock: storage.jobs.lease([1, 2, 3], worker=WORKER, until=clock()),
+    "renew": lambda storage, clock: storage.jobs.renew([1, 2, 3], worker=WORKER, until=clock()),
+    "take_back_expired": lambda storage, clock: storage.jobs.take_back_expired(clock()),
+    "take_back_from": lambda storage, clock: storage.jobs.take_back_from("host-a"),
+    "undelivered": lambda storage, clock: storage.jobs.undelivered(),
+    "served_costs": lambda storage, clock: storage.jobs.served_costs(clock() - timedelta(days=1)),
+    "of_user": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=HARBOUR, statuses=[JobStatus.QUEUED]),
+    "of_user in messages": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=None, statuses=list(JobStatus)),
+    "counts": lambda storage, clock: storage.jobs.counts(ANNA, HARBOUR),
+    "order": lambda storage, clock: storage.jobs.order(order(), allowance=10, max_queued=10, request_key="key"),
+    "cancel": lambda storage, clock: storage.jobs.cancel(1),
+    "balance": lambda storage, clock: storage.credits.balance(ANNA, HARBOUR, allowance=10),
+    "balance in messages": lambda storage, clock: storage.credits.balance(ANNA, None, allowance=10),
+    "images of a job": lambda storage, clock: storage.images.of_job(1),
+    "moderator log": lambda storage, clock: storage.moderator_log.latest(HARBOUR, 20),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+async def test_nothing_is_searched_from_end_to_end(database: str, storage: Storage, clock: Clock, verb: str) -> None:
+    await storage.jobs.order(order(), allowance=10, max_queued=10)  # so that `cancel` has something to give back
+    with selects() as statements:
+        await VERBS[verb](storage, clock)
+    assert statements
+    with sqlite3.connect(str(make_url(database).database)) as connection:
+        for statement, values in statements:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+            assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)
+            if verb in ("waiting", "undelivered", "moderator log"):  # already in order, by the index
+                assert not [step for step in plan if "TEMP B-TREE" in step], (statement, plan)
+    connection.close()
+
+
+@contextmanager
+def selects() -> Iterator[list[tuple[str, Any]]]:
+    """The SELECTs that are sent while the block runs, with their values."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, values: Any, context: Any, many: bool) -> None:
+        if statement.startswith("SELECT"):
+            statements.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)

@@ -1,0 +1,118 @@
+"""Settings, the moderator log, users and guilds, and what holds for all verbs."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from datetime import datetime
+from typing import get_type_hints
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, StatementError
+from storage_samples import ANNA, BEN, HARBOUR, ORCHARD, WORKER, Clock, leased, order, ordered, pictures
+
+from storage.database import Database, create_engine
+from storage.storage import Storage
+from storage.tables import CreditEntryRow, EntryKind, UserRow
+
+
+async def test_settings_are_kept_per_scope_and_key(storage: Storage) -> None:
+    value = {"name": "ink", "weights": [1, 2.5, None, True], "ä": "🎨"}
+    await storage.settings.set("guild", HARBOUR, "style", "first")
+    await storage.settings.set("guild", HARBOUR, "style", value)
+    await storage.settings.set("user", HARBOUR, "style", 0)
+    assert await storage.settings.get("guild", HARBOUR, "style") == value
+    assert await storage.settings.get("user", HARBOUR, "style") == 0
+    assert await storage.settings.get("guild", HARBOUR, "model") is None
+    await storage.settings.set("guild", HARBOUR, "style", None)
+    await storage.settings.set("guild", HARBOUR, "style", None)
+    assert await storage.settings.get("guild", HARBOUR, "style") is None
+
+
+async def test_the_moderator_log_tells_the_latest_first(storage: Storage, clock: Clock) -> None:
+    for number in range(4):
+        clock.tick(minutes=1)
+        await storage.moderator_log.append(HARBOUR, BEN, "quota_grant", ANNA, {"credits": number})
+    await storage.moderator_log.append(ORCHARD, BEN, "quota_default", None, {})
+    latest = await storage.moderator_log.latest(HARBOUR, 2)
+    assert [entry.details for entry in latest] == [{"credits": 3}, {"credits": 2}]
+    assert (latest[0].moderator_id, latest[0].action, latest[0].target_id) == (BEN, "quota_grant", ANNA)
+    assert latest[0].created_at == clock()
+    [other] = await storage.moderator_log.latest(ORCHARD, 10)
+    assert other.target_id is None
+
+
+async def test_people_and_servers_become_known_by_what_they_do(storage: Storage, clock: Clock) -> None:
+    assert await storage.users.known_since(ANNA) is None
+    assert await storage.guilds.known_since(HARBOUR) is None
+    first = clock()
+    await ordered(storage)
+    clock.tick(days=1)
+    await ordered(storage)
+    assert await storage.users.known_since(ANNA) == first
+    assert await storage.guilds.known_since(HARBOUR) == first
+    assert (await storage.users.count(), await storage.guilds.count()) == (1, 1)
+
+
+async def test_times_without_a_zone_are_refused(storage: Storage, clock: Clock) -> None:
+    job = await ordered(storage)
+    with pytest.raises(StatementError, match="not an aware datetime"):
+        await storage.jobs.lease([job.id], worker=WORKER, until=datetime(2026, 3, 14))  # noqa: DTZ001
+    assert await storage.jobs.get(job.id) == job
+
+
+async def test_the_database_itself_refuses_a_second_charge_and_a_second_ending(
+    database: str, storage: Storage, clock: Clock
+) -> None:
+    job = await leased(storage, clock)
+    await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())
+    entry = {"user_id": ANNA, "guild_id": HARBOUR, "job_id": job.id, "day": clock().date(), "allowance_revision": 0}
+    async with Database.open(database) as opened:
+        for kind, part in ((EntryKind.HOLD, -2), (EntryKind.REFUND, 2), (EntryKind.SETTLE, 0)):
+            with pytest.raises(IntegrityError):
+                async with opened.writing() as session:
+                    session.add(
+                        CreditEntryRow(kind=kind, allowance_part=part, granted_part=0, created_at=clock(), **entry)
+                    )
+
+
+async def test_a_transaction_that_raises_leaves_nothing(database: str, storage: Storage, clock: Clock) -> None:
+    async def break_off(opened: Database) -> None:
+        async with opened.writing() as session:
+            session.add(UserRow(id=ANNA, created_at=clock()))
+            await session.flush()
+            raise ZeroDivisionError
+
+    async with Database.open(database) as opened:
+        with pytest.raises(ZeroDivisionError):
+            await break_off(opened)
+    assert await storage.users.known_since(ANNA) is None
+
+
+async def test_an_order_from_a_picture_that_was_never_there_is_not_taken(storage: Storage) -> None:
+    with pytest.raises(IntegrityError):
+        await storage.jobs.order(order(parent_image_id=77), allowance=None, max_queued=5)
+    assert await storage.jobs.waiting() == []
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+async def test_sqlite_is_set_to_be_durable_and_to_check_references(database: str) -> None:
+    engine = create_engine(database)
+    async with engine.connect() as connection:
+        found = [
+            await connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    await engine.dispose()
+    assert found == ["wal", 2, 1, 30_000]
+
+
+def test_every_verb_is_uninterrupted() -> None:
+    kinds = get_type_hints(Storage)
+    assert set(kinds) == {field.name for field in fields(Storage)}
+    for name, kind in kinds.items():
+        verbs = {verb: method for verb, method in vars(kind).items() if inspect.iscoroutinefunction(method)}
+        assert verbs
+        if name != "files":  # its work is in threads, which nobody can cancel
+            assert all(hasattr(method, "__wrapped__") for verb, method in verbs.items() if verb[0] != "_")
