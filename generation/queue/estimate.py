@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from generation.catalogue import Catalogue
 from generation.engine.protocol import WorkerInfo
 from generation.errors import UnknownName
-from generation.queue.policy import FairQueue
+from generation.queue.policy import FairQueue, QueuedJob
 
 # How much of an average the newest batch makes: five batches forget a change of half the speed.
 NEWEST = 0.3
@@ -62,6 +62,12 @@ class Speeds:
         measured = self._loading.get((device, model))
         return PRIOR_LOAD_SECONDS * self._share_of_full(model) if measured is None else measured
 
+    def batch_seconds(self, worker: WorkerInfo, batch: Sequence[QueuedJob]) -> float:
+        """How long a worker will take for a batch, given what it holds."""
+        model = batch[0].model
+        seconds = self.painting_seconds(worker.device, model, work=sum(job.work for job in batch))
+        return seconds if worker.model == model else seconds + self.loading_seconds(worker.device, model)
+
     def _prior(self, device: str, model: str) -> float:
         # "auto" is a worker that has not said yet what it found: most machines that serve have a GPU.
         full = PRIOR_SECONDS.get(device.partition(":")[0], PRIOR_SECONDS["cuda"])
@@ -91,13 +97,10 @@ def forecast(queue: FairQueue, workers: Sequence[tuple[WorkerInfo, float]], spee
     outlooks: dict[int, Outlook] = {}
     while batch := queue.pick(idle[0][2]):
         start, index, worker = idle[0]
-        model = batch[0].model
-        seconds = speeds.painting_seconds(worker.device, model, work=sum(job.work for job in batch))
-        if worker.model != model:
-            seconds += speeds.loading_seconds(worker.device, model)
+        seconds = speeds.batch_seconds(worker, batch)
         for job in batch:
             outlooks[job.id] = Outlook(position=len(outlooks) + 1, wait_seconds=start, work_seconds=seconds)
-        busy = dataclasses.replace(worker, model=model, loras=batch[0].loras)
+        busy = dataclasses.replace(worker, model=batch[0].model, loras=batch[0].loras)
         heapq.heapreplace(idle, (start + seconds, index, busy))
     return outlooks
 

@@ -36,8 +36,6 @@ MAX_SKIPS = 3
 MAX_DEBT = 40
 # How many people next in line are looked at for company or for the model at hand; keeps a pick fast in a long queue.
 WINDOW = 32
-# SDXL's buckets differ in area by a few percent, and rounding to the model's own size adds some.
-SIZE_TOLERANCE = 1.06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,7 @@ class QueuedJob:
         first = job.recipes[0]
         try:
             model = catalogue.model(first.model)
-            room = round(model.max_batch * model.native_size**2 * SIZE_TOLERANCE)
+            room = model.max_batch * model.native_size**2
             work = sum(
                 recipe.work(native_size=model.native_size, default_steps=model.num_inference_steps)
                 for recipe in job.recipes

@@ -1,0 +1,371 @@
+"""Sees every job through: picks, leases, paints, settles, retries, cancels, and takes back what was lost.
+
+What happens is durable first and told to the listener afterwards. Everything runs on one event loop; `Dispatcher.run`
+owns all tasks. A lease in the store decides who may settle a job: whatever this program believes, the store drops a
+result for a job that is no longer leased to its worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from generation.catalogue import Catalogue
+from generation.clock import Clock
+from generation.engine.protocol import Batch, Engine, Picture, Progress, Task, WorkerInfo, WorkerState
+from generation.errors import EngineDead, LimnerError, PaintingCancelled, WorkerError
+from generation.job import MAX_ATTEMPTS, Job, JobStatus
+from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
+from generation.queue.estimate import Outlook, Speeds, forecast
+from generation.queue.listener import JobProgress, QueueListener
+from generation.queue.policy import FairQueue, QueuedJob
+from generation.queue.running import RunningBatch
+from generation.queue.settings import QueueSettings
+from generation.queue.store import JobStore
+from generation.queue.trouble import Trouble
+
+__all__ = ["SOURCE_GONE", "Dispatcher", "JobProgress", "Outlook", "QueueListener", "QueueSettings"]
+
+# A forecast is made anew after so many seconds even if nothing changed: a batch may take longer than it should.
+FORECAST_AGE = 5.0
+
+T = TypeVar("T")
+
+
+class Dispatcher:
+    """Give it a task of its own to `run` in, `submit` what was ordered, `stop` it before the engine is closed."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        engine: Engine,
+        catalogue: Catalogue,
+        listener: QueueListener,
+        settings: QueueSettings,
+        clock: Clock,
+        instance: str,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._catalogue = catalogue
+        self._listener = listener
+        self._settings = settings
+        self._clock = clock
+        self._log = structlog.get_logger(__name__).bind(instance=instance)
+        self._queue = FairQueue()
+        self._speeds = Speeds(catalogue)
+        self._trouble = Trouble(settings, clock)
+        self._running: dict[str, RunningBatch] = {}  # by worker
+        self._outlooks: tuple[float, dict[int, Outlook]] | None = None
+        self._wake = asyncio.Event()  # something waits to be picked, or the program stops
+        self._stopping = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._in_run = False
+        self._grace = 0.0
+
+    # What others call
+
+    async def run(self) -> None:
+        """Until `stop`. Raises `EngineDead` when no worker can be started any more, with nothing left leased."""
+        dead: EngineDead | None = None
+        self._in_run = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_up())
+                try:
+                    await self._serve(tasks)
+                except EngineDead as error:
+                    dead = error
+                await self._drain()
+                self._drained.set()
+        finally:
+            self._ended.set()
+        if dead is not None:
+            raise dead
+
+    async def stop(self, *, grace: float) -> None:
+        """Lease nothing more. What runs may finish for `grace` seconds and is then handed back, attempt not counted."""
+        self._grace = grace
+        self._stopping.set()
+        self._wake.set()
+        if self._in_run:
+            await self._ended.wait()
+
+    def submit(self, job: Job) -> None:
+        """A job was ordered; it is durable already."""
+        self._queue.add(QueuedJob.of(job, self._catalogue))
+        self._moved()
+
+    async def cancel(self, job_id: int) -> bool:
+        """Call off a queued or running job. False: it had already ended."""
+        if not await self._store.cancel(job_id):
+            return False
+        self._queue.remove(job_id)
+        for running in self._running.values():
+            if job_id in running.picked:
+                running.cancelled.add(job_id)
+                if running.painting and not running.ids:
+                    self._engine.cancel(running.worker.name)
+        job = await self._store.get(job_id)
+        if job is not None:
+            self._listener.job_ended(job)
+        self._moved()
+        return True
+
+    def outlook(self, job_id: int) -> Outlook | None:
+        """Place and times of a job that waits; None for any other."""
+        now = self._clock.monotonic()
+        if self._outlooks is None or now - self._outlooks[0] > FORECAST_AGE:
+            self._outlooks = (now, forecast(self._queue, self._seats(now), self._speeds))
+        return self._outlooks[1].get(job_id)
+
+    def depth(self) -> int:
+        """How many jobs wait."""
+        return len(self._queue)
+
+    # The loop
+
+    async def _serve(self, tasks: asyncio.TaskGroup) -> None:
+        """Give batches to idle workers until the program stops."""
+        await self._load()
+        while not self._stopping.is_set():
+            await self._rest()
+            worker = await self._unless_stopped(self._engine.idle())
+            if worker is None:
+                return
+            if self._queue:
+                info = next(info for info in self._engine.workers() if info.name == worker)
+                await self._start_batch(info, tasks)
+            else:
+                self._wake.clear()
+                await self._wake.wait()  # and ask again: the worker may have died meanwhile
+
+    async def _load(self) -> None:
+        """Take in what the store remembers, however long it takes until it answers."""
+        while not self._stopping.is_set():
+            with self._trouble.survive("queue_not_loaded") as attempt:
+                since = self._clock.now() - timedelta(seconds=self._settings.served_window)
+                served = await self._store.served_costs(since)
+                await self._take_back_expired()
+                waiting = await self._store.waiting()
+                for user_id, cost in served.items():
+                    self._queue.served(user_id, cost)
+                self._take_in(waiting)
+            if attempt.error is None:
+                return
+            await self._rest()
+
+    async def _start_batch(self, worker: WorkerInfo, tasks: asyncio.TaskGroup) -> None:
+        """Pick a batch, lease its jobs, and let the worker paint it in a task of its own."""
+        picked = self._queue.pick(worker)
+        running = RunningBatch(
+            worker,
+            picked,
+            expected_seconds=self._speeds.batch_seconds(worker, picked),
+            now=self._clock.monotonic(),
+        )
+        self._running[worker.name] = running
+        batch = None
+        with self._trouble.survive("batch_not_leased", *running.ids) as attempt:
+            batch = await self._lease(running)
+            self._trouble.over()
+        if attempt.error is not None:
+            await self._hand_back(running)
+        if batch is None:
+            del self._running[worker.name]
+        else:
+            running.task = tasks.create_task(self._see_through(running, batch))
+            # The task runs up to the engine, which no longer calls this worker idle then.
+            await asyncio.sleep(0)
+        self._moved()
+
+    async def _lease(self, running: RunningBatch) -> Batch | None:
+        """Lease the picked jobs and fetch what they need. None: there is nothing to paint after all."""
+        worker = running.worker.name
+        needed: list[Task] = []
+        for job in await self._store.lease(running.ids, worker=worker, until=self._lease_end()):
+            try:
+                needed += await tasks_of(job, store=self._store, catalogue=self._catalogue)
+            except CannotRun as error:
+                if await self._store.fail(job.id, error=error.key, worker=worker):
+                    await self._follow(job.id)
+            else:
+                running.jobs[job.id] = job
+        wanted = running.wanted_jobs()  # some may have been called off while the sources were read
+        for job in wanted:
+            self._listener.job_started(job)
+        needed = [task for task in needed if task.job_id in running.ids]
+        return batch_of(needed, self._catalogue) if needed else None
+
+    # The end of a batch
+
+    async def _see_through(self, running: RunningBatch, batch: Batch) -> None:
+        """Paint a batch, then settle each of its jobs."""
+        try:
+            with self._trouble.survive("batch_not_settled", *running.ids) as attempt:
+                await self._paint(running, batch)
+            if attempt.error is not None:
+                await self._try_again(running, attempt.error)
+        finally:
+            del self._running[running.worker.name]
+            self._moved()
+
+    async def _paint(self, running: RunningBatch, batch: Batch) -> None:
+        def on_progress(progress: Progress) -> None:
+            for job_id, told in running.advance(batch, progress, self._clock.monotonic()).items():
+                self._listener.job_progress(job_id, told)
+
+        if not running.ids:
+            return
+        running.painting = True
+        try:
+            painted = await self._engine.paint(running.worker.name, batch, on_progress)
+        except PaintingCancelled:
+            running.painting = False
+            await self._hand_back(running)
+        except LimnerError as error:
+            running.painting = False
+            self._log.warning("batch_failed", job_ids=running.ids, worker=running.worker.name, error=str(error))
+            await self._try_again(running, error, useless=not isinstance(error, WorkerError))
+        else:
+            running.painting = False
+            running.teach(self._speeds, batch, painted, self._clock.monotonic())
+            for job in running.wanted_jobs():
+                await self._finish(running, job, running.pictures(batch, painted, job.id))
+
+    async def _finish(self, running: RunningBatch, job: Job, pictures: Sequence[Picture]) -> None:
+        with self._trouble.survive("job_not_finished", job.id) as attempt:
+            if await self._store.finish(job.id, worker=running.worker.name, pictures=pictures):
+                self._trouble.over()
+                await self._follow(job.id)
+        if attempt.error is not None:
+            await self._try_again(running, attempt.error, only=job)
+
+    async def _try_again(
+        self, running: RunningBatch, error: Exception, *, useless: bool = False, only: Job | None = None
+    ) -> None:
+        """Back to the queue, where each job will run alone; or failed, after its last attempt or if that is useless."""
+        key = error.key if isinstance(error, LimnerError) else LimnerError.key
+        for job in running.wanted_jobs() if only is None else (only,):
+            with self._trouble.survive("job_not_returned", job.id):
+                if useless or job.attempt >= MAX_ATTEMPTS:
+                    await self._store.fail(job.id, error=key, worker=running.worker.name)
+                else:
+                    await self._store.retry(job.id, worker=running.worker.name)
+                # Also if nothing changed: what raised may have been durable all the same.
+                await self._follow(job.id)
+
+    async def _hand_back(self, running: RunningBatch) -> None:
+        """Let the batch's jobs wait again as if they had not been picked."""
+        with self._trouble.survive("batch_not_handed_back", *running.ids):
+            await self._store.hand_back(running.ids, worker=running.worker.name)
+        for job_id in running.ids:
+            self._queue.give_back(running.picked[job_id])
+
+    async def _follow(self, job_id: int) -> None:
+        """Do what a job's status asks for now that it was settled. Of a cancelled one, `cancel` tells."""
+        job = await self._store.get(job_id)
+        if job is None:
+            return
+        if job.status is JobStatus.QUEUED:
+            self._queue.give_back(QueuedJob.of(job, self._catalogue))
+        elif job.status in (JobStatus.DONE, JobStatus.FAILED):
+            self._listener.job_ended(job)
+
+    async def _drain(self) -> None:
+        """Let running batches end for as long as the grace lasts, then hand back what is still being painted."""
+        batches = list(self._running.values())
+        tasks = [running.task for running in batches if running.task is not None]
+        if not tasks:
+            return
+        await asyncio.wait(tasks, timeout=self._grace)
+        painting = [running for running in batches if running.painting]
+        for running in painting:
+            if running.task is not None:
+                running.task.cancel()
+        await asyncio.wait(tasks)  # a batch that is being settled is left to its end
+        for running in painting:
+            await self._hand_back(running)
+
+    # Upkeep
+
+    async def _keep_up(self) -> None:
+        """Renew the leases of what runs, take back what was lost, and take in what trouble hid from us."""
+        while not await _comes_within(self._settings.lease_seconds / 3, self._drained):
+            with self._trouble.survive("leases_not_kept"):
+                for running in list(self._running.values()):
+                    await self._store.renew(running.ids, worker=running.worker.name, until=self._lease_end())
+                await self._take_back_expired()
+                if self._trouble.doubtful:
+                    self._trouble.doubtful = False
+                    self._take_in(await self._store.waiting())
+
+    async def _take_back_expired(self) -> None:
+        jobs = await self._store.take_back_expired(self._clock.now())
+        for job in jobs:
+            self._log.warning("lease_expired", job_id=job.id, attempt=job.attempt, status=job.status)
+            if job.status is JobStatus.FAILED:
+                self._listener.job_ended(job)
+        self._take_in([job for job in jobs if job.status is JobStatus.QUEUED])
+
+    def _take_in(self, jobs: Sequence[Job]) -> None:
+        """Let queued jobs wait, except those that were picked since the store was asked."""
+        picked = {job_id for running in self._running.values() for job_id in running.picked}
+        for job in jobs:
+            if job.id not in picked:
+                self._queue.add(QueuedJob.of(job, self._catalogue))
+        if jobs:
+            self._moved()
+
+    # Small things
+
+    def _lease_end(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self._settings.lease_seconds)
+
+    def _moved(self) -> None:
+        """Something came, went or ended."""
+        self._outlooks = None
+        if self._queue:
+            self._wake.set()
+        self._listener.queue_changed()
+
+    def _seats(self, now: float) -> list[tuple[WorkerInfo, float]]:
+        """The workers that may take jobs, each with the seconds until it is idle."""
+        workers = [worker for worker in self._engine.workers() if worker.state is not WorkerState.DEAD]
+        if not workers:  # none has started yet: suppose one
+            workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]
+        return [
+            (worker, self._running[worker.name].seconds_left(now) if worker.name in self._running else 0.0)
+            for worker in workers
+        ]
+
+    async def _rest(self) -> None:
+        """Leave the store alone for a while after trouble with it; a stop ends the rest."""
+        await _comes_within(self._trouble.rest_seconds(), self._stopping)
+
+    async def _unless_stopped(self, awaitable: Awaitable[T]) -> T | None:
+        """What it gives, or None when the program stops before."""
+        wanted = asyncio.ensure_future(awaitable)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({wanted, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return None if self._stopping.is_set() else wanted.result()
+        finally:
+            wanted.cancel()
+            stopping.cancel()
+            await asyncio.gather(wanted, stopping, return_exceptions=True)
+
+
+async def _comes_within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event, but not longer than that; whether it came."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
