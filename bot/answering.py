@@ -1,0 +1,154 @@
+"""Answering interactions: at once, in the person's language, whatever happens.
+
+Discord waits three seconds for a first answer. What only the person sees is deferred at once. An order is different:
+its first answer is public where it is taken and private where it is not, and which of the two cannot be changed after
+a deferral. So an order may take a moment; only where storage is slower than that, the answer is deferred in public.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import discord
+import structlog
+
+from bot.errors import words
+from bot.message_routes import CONNECTION_ERRORS, MENTION_NOBODY, Parcel
+from bot.orders import Customer
+from generation.errors import RequestRejected
+from generation.job import Job
+
+if TYPE_CHECKING:
+    from bot.client import Interaction
+
+ORDER_SECONDS = 0.3  # how long an order may take before its answer is deferred
+# What an answer may fail with: the person is gone, or Discord is. There is nobody left to tell.
+ANSWER_ERRORS = (discord.DiscordException, *CONNECTION_ERRORS)
+WANTED_OF_CHANNELS = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
+
+
+class ChannelReadOnly(RequestRejected):
+    """The person may read this channel but not write in it, and the answer would be a public message."""
+
+    key = "channel_read_only"
+
+
+def customer_of(interaction: Interaction) -> Customer:
+    """Who this is to us. Discord's own word on permissions, sent with every interaction, makes a moderator."""
+    moderator = interaction.guild_id is not None and (
+        interaction.permissions.moderate_members or interaction.permissions.administrator
+    )
+    return Customer(
+        user_id=interaction.user.id,
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id or interaction.user.id,
+        moderator=moderator,
+        request_key=str(interaction.id),
+    )
+
+
+async def answer_later(interaction: Interaction) -> None:
+    """ "Thinking…", for the person's eyes only. `tell` replaces it."""
+    await interaction.response.defer(ephemeral=True, thinking=True)
+
+
+async def tell(interaction: Interaction, sentence: str, *, view: discord.ui.View | None = None) -> None:
+    """Say something that only the person sees."""
+    say = interaction.followup.send if interaction.response.is_done() else interaction.response.send_message
+    await say(sentence, ephemeral=True, allowed_mentions=MENTION_NOBODY, view=view or discord.utils.MISSING)
+
+
+async def tell_error(interaction: Interaction, error: BaseException) -> None:
+    """Say what is wrong; if even that fails, write it down."""
+    sentence = words(error, interaction.client.services.messages, interaction.locale.value)
+    try:
+        await tell(interaction, sentence)
+    except ANSWER_ERRORS as failed:
+        structlog.get_logger(__name__).warning(
+            "unanswered", user_id=interaction.user.id, error=str(error), failed=repr(failed)
+        )
+
+
+@asynccontextmanager
+async def rejections_told(interaction: Interaction) -> AsyncIterator[None]:
+    """An order that cannot be taken is no error of ours: the person is told why, and that is that."""
+    try:
+        yield
+    except RequestRejected as rejected:
+        await tell_error(interaction, rejected)
+
+
+def may_post(interaction: Interaction) -> None:
+    """Raises `ChannelReadOnly` unless the person may write where the public answer will stand."""
+    if interaction.guild_id is None:
+        return
+    thread = isinstance(interaction.channel, discord.Thread)
+    granted = interaction.permissions
+    if not (granted.send_messages_in_threads if thread else granted.send_messages):
+        raise ChannelReadOnly
+
+
+async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -> None:
+    """Place an order and answer with its status message. Raises `RequestRejected` if it is not taken.
+
+    `placing` is one of the verbs of `bot.orders.Orders`, not awaited yet.
+    """
+    courier = interaction.client.services.courier
+    receipt = interaction.client.services.routes.receipt(interaction)
+    try:
+        may_post(interaction)
+    except RequestRejected:
+        placing.close()
+        raise
+
+    async def place() -> tuple[Job, bool]:
+        job = await placing
+        # Nothing is awaited between the two, so the courier knows of the job before the queue has news of it.
+        return job, courier.expect(job, receipt, customer_of(interaction))
+
+    placed = asyncio.create_task(place())
+    done, _ = await asyncio.wait({placed}, timeout=ORDER_SECONDS)
+    if not done:
+        await interaction.response.defer(thinking=True)
+    job, is_new = await placed
+    if not is_new:  # Discord delivered the same interaction twice; the first one is being answered
+        return
+    message_id = None
+    try:
+        message_id = await _answer(interaction, courier.first_words(job.id))
+    except ANSWER_ERRORS as error:
+        structlog.get_logger(__name__).warning("unanswered", job_id=job.id, user_id=job.user_id, failed=repr(error))
+    await courier.answered(job.id, message_id)
+    if message_id is not None:
+        await _warn_of_closed_channel(interaction)
+
+
+async def _answer(interaction: Interaction, parcel: Parcel) -> int | None:
+    if interaction.response.is_done():
+        message = await interaction.edit_original_response(
+            content=parcel.content, view=parcel.view, allowed_mentions=MENTION_NOBODY
+        )
+        return message.id
+    assert parcel.view is not None
+    response = await interaction.response.send_message(
+        parcel.content, view=parcel.view, allowed_mentions=MENTION_NOBODY
+    )
+    return response.message_id
+
+
+async def _warn_of_closed_channel(interaction: Interaction) -> None:
+    """Once per channel: without these permissions a long wait ends in a direct message."""
+    services = interaction.client.services
+    missing = WANTED_OF_CHANNELS & ~interaction.app_permissions
+    channel_id = customer_of(interaction).channel_id
+    if interaction.guild_id is None or missing.value == 0 or not services.courier.first_time_in(channel_id):
+        return
+    names = ", ".join(name.replace("_", " ").title() for name, wanted in missing if wanted)
+    sentence = services.messages.say("notices.closed_channel", interaction.locale.value, permissions=names)
+    try:
+        await tell(interaction, sentence)
+    except ANSWER_ERRORS as error:
+        structlog.get_logger(__name__).info("hint_lost", interaction_id=interaction.id, failed=repr(error))

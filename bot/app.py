@@ -1,0 +1,236 @@
+"""The composition root: everything is built here, with `async with`, and passed in. Nothing runs at import.
+
+    async with open_app(config) as app:     storage, catalogue, queue and client, not yet at work
+        await app.client.login(token)       or: async with simcord.run(app.client, shard_count=1)
+        async with app.working() as queue:  workers, queue and deliveries, each in a task of its own
+            await app.client.connect()
+
+The tasks that wait for ever are started by `working`, not by the client: in an in-memory Discord (simcord) whatever the
+bot itself starts is waited for after every action, and what is started before it runs cannot reach it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import discord
+import structlog
+
+from bot.catalogue import build_catalogue
+from bot.client import LimnerClient, Services
+from bot.commands.imagine import imagine_command
+from bot.commands.mine import info_command, queue_command
+from bot.commands.quota import quota_group
+from bot.commands.texts import CatalogueTranslator, Texts
+from bot.config import Config, read_token
+from bot.delivery import Courier
+from bot.message_routes import CONNECTION_ERRORS, MessageRoutes
+from bot.messages import load_messages
+from bot.orders import Orders
+from bot.single_instance import only_instance
+from bot.status import StatusWriter
+from bot.views.again import AgainButton
+from bot.views.cancel import CancelButton
+from bot.views.grid import PickButton
+from bot.views.picture import DeriveButton
+from generation.clock import Clock, SystemClock
+from generation.engine.local import LocalEngine
+from generation.engine.protocol import Engine
+from generation.engine.settings import EngineSettings, PainterSettings
+from generation.errors import LimnerError
+from generation.job import JobStatus
+from generation.queue.dispatcher import Dispatcher, QueueSettings
+from storage.errors import StorageOutdated
+from storage.storage import Storage, open_storage
+
+DELIVERY_SECONDS = 3.0  # at a stop: for results to be delivered …
+WORKER_SECONDS = 2.0  # … and for workers to end; both are taken from the grace
+
+
+class TokenMissing(LimnerError):
+    """There is no `DISCORD_TOKEN` in the environment."""
+
+    key = "token_missing"
+
+
+class TokenRefused(LimnerError):
+    """Discord does not know the token."""
+
+    key = "token_refused"
+
+
+class DiscordUnreachable(LimnerError):
+    """Discord, or what stands in its place, does not answer. Fields: `detail`."""
+
+    key = "discord_unreachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The bot, put together. `client` may be logged in anywhere that speaks Discord."""
+
+    client: LimnerClient
+    services: Services
+    engine: Engine
+    instance: str
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Draw what is queued, deliver what is drawn. To be entered where the client can send: after its login.
+
+        Yields the queue's task, which ends by itself only with `EngineDead`. Leaving lets running batches end for
+        `queue.stop_grace_seconds` in all; what is left then runs after the next start.
+        """
+        courier, dispatcher = self.services.courier, self.services.dispatcher
+        delivering = asyncio.create_task(courier.run(), name="courier")
+        await self._take_up()
+        await self.engine.start()
+        queue = asyncio.create_task(dispatcher.run(), name="queue")
+        try:
+            yield queue
+        finally:
+            grace = self.services.config.queue.stop_grace_seconds
+            await dispatcher.stop(grace=max(0.0, grace - DELIVERY_SECONDS - WORKER_SECONDS))
+            await courier.drain(DELIVERY_SECONDS)
+            await self.engine.close(grace=WORKER_SECONDS)
+            delivering.cancel()
+            await asyncio.gather(delivering, queue, return_exceptions=True)
+
+    async def _take_up(self) -> None:
+        """What an earlier run left: jobs that it was running, and ends that nobody was told."""
+        jobs, courier = self.services.storage.jobs, self.services.courier
+        lost = await jobs.take_back_from(self.instance)
+        courier.take_up([job for job in lost if job.status is JobStatus.QUEUED], again=True)
+        courier.take_up(await jobs.undelivered(), again=False)
+
+
+@asynccontextmanager
+async def open_app(
+    config: Config, *, engine_settings: EngineSettings | None = None, clock: Clock | None = None
+) -> AsyncIterator[App]:
+    """Build the bot on its database and files; a database without tables gets them.
+
+    Raises `AlreadyRunning`, `StorageOutdated` (run `python -m bot migrate`), `StorageUnavailable` or `StylesInvalid`.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(only_instance(config.storage.database))
+        storage = await _open_storage(stack, config)
+        catalogue = await asyncio.to_thread(build_catalogue, config)
+        messages = load_messages()
+        instance = config.queue.instance or socket.gethostname()
+        engine = LocalEngine(
+            _painters(config),
+            instance=instance,
+            clock=clock,
+            preload=catalogue.model(),
+            settings=engine_settings or EngineSettings(hang_seconds=config.queue.hang_seconds),
+        )
+        client = LimnerClient(api_url=config.discord.api_url, shard_count=config.discord.shard_count, clock=clock)
+        stack.push_async_callback(client.close)
+        routes = MessageRoutes(client, clock=clock)
+        # The queue is told of orders and tells of jobs: of the three, it is built last.
+        orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: dispatcher.submit(job))
+        courier = Courier(
+            storage=storage,
+            routes=routes,
+            writer=StatusWriter(messages=messages, storage=storage, orders=orders),
+            outlook=lambda job_id: dispatcher.outlook(job_id),
+        )
+        dispatcher = Dispatcher(
+            store=storage.jobs,
+            engine=engine,
+            catalogue=catalogue,
+            listener=courier,
+            settings=QueueSettings(lease_seconds=config.queue.lease_seconds),
+            clock=clock,
+            instance=instance,
+        )
+        services = Services(
+            config=config,
+            storage=storage,
+            catalogue=catalogue,
+            dispatcher=dispatcher,
+            orders=orders,
+            courier=courier,
+            routes=routes,
+            messages=messages,
+        )
+        await _furnish(client, services)
+        yield App(client=client, services=services, engine=engine, instance=instance)
+
+
+async def _furnish(client: LimnerClient, services: Services) -> None:
+    """Give the client what it answers with."""
+    client.services = services
+    texts = Texts(services.messages)
+    await client.tree.set_translator(CatalogueTranslator(services.messages))
+    for build in (imagine_command, queue_command, info_command, quota_group):
+        client.tree.add_command(build(services, texts))
+    client.listen_to(CancelButton, PickButton, AgainButton, DeriveButton)
+
+
+async def _open_storage(stack: AsyncExitStack, config: Config) -> Storage:
+    """A database of an older program is left to `migrate`, and to whoever makes a backup first."""
+    database, files = config.storage.database, config.storage.files
+    try:
+        return await stack.enter_async_context(open_storage(database=database, files=files))
+    except StorageOutdated as error:
+        if error.fields["found"]:
+            raise
+    from storage.migrations import migrate  # alembic takes its time to load, and is needed once in a life
+
+    await asyncio.to_thread(migrate, database)
+    return await stack.enter_async_context(open_storage(database=database, files=files))
+
+
+def _painters(config: Config) -> list[PainterSettings]:
+    generation = config.generation
+    return [
+        PainterSettings(
+            device=device,
+            dtype=generation.dtype,
+            vram=generation.vram,
+            preview_every=generation.preview_every,
+            threads=generation.threads or None,
+        )
+        for device in generation.devices
+    ]
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises a `LimnerError` that says in one sentence why that cannot be."""
+    token = read_token()
+    if token is None:
+        raise TokenMissing
+    asyncio.run(serve(config, token.get_secret_value()))
+
+
+async def serve(config: Config, token: str) -> None:
+    """Serve on real Discord until a signal stops it, or the engine dies (`EngineDead`)."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with open_app(config) as app:
+        await _log_in(app.client, token)
+        async with app.working() as queue:
+            connection = asyncio.create_task(app.client.connect(), name="gateway")
+            stopping = asyncio.create_task(stopped.wait(), name="signals")
+            await asyncio.wait({connection, queue, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            structlog.get_logger(__name__).info("stopping")
+            stopping.cancel()
+            await asyncio.gather(*(task for task in (connection, queue) if task.done()))
+
+
+async def _log_in(client: LimnerClient, token: str) -> None:
+    try:
+        await client.login(token)
+    except discord.LoginFailure as error:
+        raise TokenRefused from error
+    except (discord.HTTPException, *CONNECTION_ERRORS) as error:
+        raise DiscordUnreachable(detail=str(error)) from error

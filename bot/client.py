@@ -1,0 +1,168 @@
+"""The connection to Discord: what we ask to be told, where the server is, and that every interaction is answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import discord
+import structlog
+import yarl
+from discord import app_commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot.answering import rejections_told, tell_error
+from bot.views.double_click import Presses
+from generation.errors import RequestRejected
+
+if TYPE_CHECKING:
+    from bot.config import Config
+    from bot.delivery import Courier
+    from bot.message_routes import MessageRoutes
+    from bot.messages import Messages
+    from bot.orders import Orders
+    from bot.views.button import LimnerButton
+    from generation.catalogue import Catalogue
+    from generation.clock import Clock
+    from generation.queue.dispatcher import Dispatcher
+    from storage.storage import Storage
+
+COMMANDS_HASH = "commands_hash"  # the setting that remembers what Discord was last told
+API_VERSION_PATH = "/api/v10"
+
+
+class ButtonUnknown(RequestRejected):
+    """A button that no version of us has, or that this one has no more."""
+
+    key = "button_unknown"
+
+
+class CommandOutdated(RequestRejected):
+    """A command in a form that we do not have (any more)."""
+
+    key = "command_outdated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What commands and buttons work with. Built once, in `bot/app.py`."""
+
+    config: Config
+    storage: Storage
+    catalogue: Catalogue
+    dispatcher: Dispatcher
+    orders: Orders
+    courier: Courier
+    routes: MessageRoutes
+    messages: Messages
+
+
+class LimnerClient(discord.AutoShardedClient):
+    """One connection per shard. `bot/app.py` gives it its `services`, commands and buttons before it logs in."""
+
+    services: Services
+
+    def __init__(self, *, api_url: str, shard_count: int, clock: Clock) -> None:
+        # No privileged intent, and nothing about members or messages: interactions come without being asked for.
+        super().__init__(
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            shard_count=shard_count or None,
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+        )
+        self.tree = LimnerTree(self, Presses(clock))
+        self._api_url = api_url
+        self._buttons: tuple[re.Pattern[str], ...] = ()
+
+    def listen_to(self, *buttons: type[LimnerButton]) -> None:
+        """Answer presses of these families of buttons, also on messages of long ago."""
+        self.add_dynamic_items(*buttons)
+        self._buttons += tuple(button.__discord_ui_compiled_template__ for button in buttons)
+
+    async def login(self, token: str) -> None:
+        """To the server at `discord.api_url`, where that is set."""
+        if self._api_url:
+            Route.BASE = api_root(self._api_url)
+        await super().login(token)
+
+    async def setup_hook(self) -> None:
+        """Called by discord.py after the login, before the gateway connects."""
+        if self.services.config.discord.sync_commands:
+            await self._sync_commands()
+
+    async def launch_shards(self) -> None:
+        """Connect to the gateway that the server at `discord.api_url` names, also when a session starts anew."""
+        if self._api_url:
+            _, gateway, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        await super().launch_shards()
+
+    async def on_ready(self) -> None:
+        """Connected, on all shards."""
+        structlog.get_logger(__name__).info("ready", user=str(self.user), guilds=len(self.guilds))
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Answer buttons that nothing else answers: left over from another version, or forged."""
+        if interaction.type is not discord.InteractionType.component:
+            return
+        custom_id = str(cast(dict[str, object], interaction.data).get("custom_id"))
+        if not any(button.fullmatch(custom_id) for button in self._buttons):
+            await tell_error(interaction, ButtonUnknown())
+
+    async def _sync_commands(self) -> None:
+        """Tell Discord our commands, but only when they changed: it takes its time, and allows 200 new ones a day.
+
+        That Discord still has as many is asked too: somebody may have removed them, or this is another Discord.
+        """
+        settings, application, tree = self.services.storage.settings, cast(int, self.application_id), self.tree
+        translator = tree.translator
+        commands = [
+            command.to_dict(tree) if translator is None else await command.get_translated_payload(tree, translator)
+            for command in tree.get_commands()
+        ]
+        digest = hashlib.sha256(json.dumps(commands, sort_keys=True).encode()).hexdigest()
+        known = await settings.get("user", application, COMMANDS_HASH)
+        if known == digest and len(await tree.fetch_commands()) == len(commands):
+            return
+        await tree.sync()
+        await settings.set("user", application, COMMANDS_HASH, digest)
+        structlog.get_logger(__name__).info("commands_synced", commands=[command["name"] for command in commands])
+
+
+Interaction: TypeAlias = discord.Interaction[LimnerClient]
+
+
+class LimnerTree(app_commands.CommandTree[LimnerClient]):
+    """Commands, and what is done when one of them, or a button, raises: the person is told."""
+
+    def __init__(self, client: LimnerClient, presses: Presses) -> None:
+        super().__init__(client)
+        self._presses = presses
+
+    async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError, /) -> None:
+        """What a command did not foresee. What it refuses on purpose has been told already."""
+        if isinstance(error, app_commands.CommandInvokeError):
+            await tell_error(interaction, error.original)
+        else:  # Discord still shows a form of the command that is not ours any more, or it was forged
+            structlog.get_logger(__name__).info("command_refused", error=str(error))
+            await tell_error(interaction, CommandOutdated())
+
+    async def press(self, interaction: Interaction, button: LimnerButton) -> None:
+        """Do what a button does. discord.py would only log what it raises."""
+        try:
+            async with rejections_told(interaction):
+                self._presses.refuse_second(interaction.user.id, button.custom_id)
+                await button.press(interaction)
+        except Exception as error:  # noqa: BLE001 – whatever it is, the person is told
+            await tell_error(interaction, error)
+
+
+def api_root(url: str) -> str:
+    """`http://proxy:8080` → `http://proxy:8080/api/v10`; an address that has a path already is taken as it is."""
+    address = yarl.URL(url)
+    return str(address.with_path(API_VERSION_PATH) if address.path in ("", "/") else address).rstrip("/")

@@ -1,0 +1,140 @@
+"""/quota: moderators decide who may draw how much.
+
+Discord shows the group to members who may time others out, unless a server's owner chose differently. Who is a
+moderator to us is asked again here, from the permissions that Discord sends with the interaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import discord
+from discord import app_commands
+
+from bot.answering import answer_later, customer_of, rejections_told, tell
+from bot.client import LimnerClient, Services
+from bot.commands.texts import Texts
+from generation.errors import RequestRejected
+
+if TYPE_CHECKING:
+    from bot.client import Interaction
+    from storage.ledger import Balance
+
+MAX_CREDITS = 1_000_000
+
+
+class ServersOnly(RequestRejected):
+    """Quotas belong to a server; this is a direct message."""
+
+    key = "servers_only"
+
+
+class ModeratorsOnly(RequestRejected):
+    """The person is no moderator of this server."""
+
+    key = "moderators_only"
+
+
+def quota_group(services: Services, texts: Texts) -> app_commands.Group:
+    """The whole group. Every change is in the moderator log."""
+    group = app_commands.Group(
+        name="quota",
+        description=texts.text("commands.quota"),
+        guild_only=True,
+        default_permissions=discord.Permissions(moderate_members=True),
+    )
+    say, credits_of, log = services.messages.say, services.storage.credits, services.storage.moderator_log
+
+    async def balance_of(user: discord.User | discord.Member, interaction: Interaction) -> Balance:
+        member = replace(customer_of(interaction), user_id=user.id, moderator=_is_moderator(user))
+        allowance = await services.orders.allowance(member)
+        return await credits_of.balance(user.id, interaction.guild_id, allowance=allowance)
+
+    async def show(interaction: discord.Interaction[LimnerClient], user: discord.User) -> None:
+        async with rejections_told(interaction):
+            await _admit(interaction)
+            balance = await balance_of(user, interaction)
+            sentence = say(
+                "quota.shown_unlimited" if balance.available is None else "quota.shown",
+                interaction.locale.value,
+                user=user.mention,
+                available=balance.available,
+                allowance=balance.allowance,
+                spent=balance.spent_today,
+                granted=balance.granted,
+                renews=discord.utils.format_dt(balance.renews_at, "R"),
+            )
+            await tell(interaction, sentence)
+
+    async def set_(
+        interaction: discord.Interaction[LimnerClient],
+        user: discord.User,
+        credits: app_commands.Range[int, 0, MAX_CREDITS],
+    ) -> None:
+        async with rejections_told(interaction):
+            guild_id = await _admit(interaction)
+            await credits_of.set_allowance(user.id, guild_id, credits)
+            await log.append(guild_id, interaction.user.id, "quota.set", user.id, {"credits": credits})
+            renews = discord.utils.format_dt((await balance_of(user, interaction)).renews_at, "R")
+            sentence = say("quota.set", interaction.locale.value, user=user.mention, credits=credits, renews=renews)
+            await tell(interaction, sentence)
+
+    async def grant(
+        interaction: discord.Interaction[LimnerClient],
+        user: discord.User,
+        credits: app_commands.Range[int, 1, MAX_CREDITS],
+    ) -> None:
+        async with rejections_told(interaction):
+            guild_id = await _admit(interaction)
+            granted = await credits_of.grant(user.id, guild_id, credits)
+            await log.append(guild_id, interaction.user.id, "quota.grant", user.id, {"credits": credits})
+            sentence = say(
+                "quota.granted", interaction.locale.value, user=user.mention, credits=credits, granted=granted
+            )
+            await tell(interaction, sentence)
+
+    async def reset(interaction: discord.Interaction[LimnerClient], user: discord.User) -> None:
+        async with rejections_told(interaction):
+            guild_id = await _admit(interaction)
+            await credits_of.clear_allowance(user.id, guild_id)
+            await log.append(guild_id, interaction.user.id, "quota.reset", user.id, {})
+            balance = await balance_of(user, interaction)
+            key = "quota.reset_unlimited" if balance.allowance is None else "quota.reset"
+            await tell(interaction, say(key, interaction.locale.value, user=user.mention, allowance=balance.allowance))
+
+    async def default(
+        interaction: discord.Interaction[LimnerClient],
+        credits: app_commands.Range[int, 0, MAX_CREDITS] | None = None,
+    ) -> None:
+        async with rejections_told(interaction):
+            guild_id = await _admit(interaction)
+            await credits_of.set_default(guild_id, credits)
+            await log.append(guild_id, interaction.user.id, "quota.default", None, {"credits": credits})
+            now = services.config.quota.daily_credits if credits is None else credits
+            await tell(interaction, say("quota.default", interaction.locale.value, credits=now))
+
+    group.add_command(texts.command("quota_show", show))
+    group.add_command(texts.command("quota_set", set_))
+    group.add_command(texts.command("quota_grant", grant))
+    group.add_command(texts.command("quota_reset", reset))
+    group.add_command(texts.command("quota_default", default))
+    return group
+
+
+def _is_moderator(user: discord.User | discord.Member) -> bool:
+    """As far as Discord told: for members of this server it sends their permissions."""
+    if isinstance(user, discord.User):
+        return False
+    granted = user.resolved_permissions or user.guild_permissions
+    return granted.moderate_members or granted.administrator
+
+
+async def _admit(interaction: Interaction) -> int:
+    """The server that a moderator speaks for; the answer is under way. Raises `ServersOnly` or `ModeratorsOnly`."""
+    if interaction.guild_id is None:
+        raise ServersOnly
+    if not customer_of(interaction).moderator:
+        raise ModeratorsOnly
+    await answer_later(interaction)
+    return interaction.guild_id

@@ -1,0 +1,196 @@
+"""The ways by which a message reaches a person: the interaction, the channel, a new message, a direct message.
+
+An interaction's token edits its answer without any permission, but lives for 15 minutes. After that the bot edits its
+message as itself, which needs access to the channel; where the message or the access is gone it sends a new one, and
+where it may not write at all, it writes to the person directly.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+import discord
+import structlog
+from discord.utils import DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+from bot.pictures import Upload
+
+if TYPE_CHECKING:
+    from bot.client import Interaction, LimnerClient
+    from generation.clock import Clock
+
+TOKEN_SECONDS = 14 * 60  # of the 15 minutes that Discord gives; the last one is left for slow uploads
+# What an attempt may fail with for reasons that pass: no connection, a server error, too many requests.
+CONNECTION_ERRORS = (aiohttp.ClientError, OSError)
+
+
+class RouteClosed(Exception):
+    """This way does not lead there, now or later: no access, no such message, a token that is too old."""
+
+
+class Undeliverable(Exception):
+    """No way is open. `passing` tells whether that may change by itself."""
+
+    def __init__(self, *, passing: bool) -> None:
+        super().__init__(passing)
+        self.passing = passing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What a message is to hold: text, at most one picture, buttons (or None)."""
+
+    content: str
+    picture: Upload | None = None
+    filename: str = "limner"
+    view: discord.ui.View | None = None
+
+    def files(self) -> list[discord.File]:
+        """Made anew for every attempt: sending reads a file to its end."""
+        if self.picture is None:
+            return []
+        return [discord.File(io.BytesIO(self.picture.data), self.picture.filename(self.filename))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """An interaction that can be answered for some time. `received_at` is in seconds of the routes' clock."""
+
+    interaction: Interaction
+    received_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """Where a message is or shall be. `message_id` and `receipt` change as ways open and close.
+
+    `nonce` (up to 20 characters) names what the message is about, so that it is never sent twice.
+    """
+
+    nonce: str
+    user_id: int
+    guild_id: int | None
+    channel_id: int
+    message_id: int | None
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """What a message has to be written for: the bytes that may be uploaded, and whether it goes to the person alone."""
+
+    upload_limit: int
+    direct: bool = False
+
+
+Writer = Callable[[Destination], Awaitable[Parcel]]
+
+
+class MessageRoutes:
+    """Edits and sends messages. Knows nothing about what they say."""
+
+    def __init__(self, client: LimnerClient, *, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    def receipt(self, interaction: Interaction) -> Receipt:
+        """To be taken as soon as an interaction arrives: its age counts from here."""
+        return Receipt(interaction=interaction, received_at=self._clock.monotonic())
+
+    def fresh(self, place: Place) -> bool:
+        """Whether the interaction can still be used."""
+        return place.receipt is not None and self._clock.monotonic() - place.receipt.received_at < TOKEN_SECONDS
+
+    async def edit(self, place: Place, write: Writer) -> None:
+        """Change the message where it stands. Raises `Undeliverable` if it cannot be changed (now)."""
+        await self._first_open(place, write, (self._through_interaction, self._through_channel))
+
+    async def deliver(self, place: Place, write: Writer) -> None:
+        """Change the message, or else send a new one. Raises `Undeliverable`; called again, it makes no second one."""
+        await self._first_open(
+            place,
+            write,
+            (self._through_interaction, self._through_channel, self._as_new_message, self._as_direct_message),
+        )
+
+    async def _first_open(
+        self, place: Place, write: Writer, routes: tuple[Callable[[Place, Writer], Awaitable[None]], ...]
+    ) -> None:
+        for route in routes:
+            try:
+                await route(place, write)
+            except RouteClosed:
+                continue
+            except discord.HTTPException as error:
+                if error.status == 429 or error.status >= 500:
+                    raise Undeliverable(passing=True) from error
+                structlog.get_logger(__name__).info(
+                    "route_closed", about=place.nonce, route=route.__name__, status=error.status, code=error.code
+                )
+            except (discord.RateLimited, *CONNECTION_ERRORS) as error:
+                raise Undeliverable(passing=True) from error
+            else:
+                return
+        raise Undeliverable(passing=False)
+
+    async def _through_interaction(self, place: Place, write: Writer) -> None:
+        if place.receipt is None or not self.fresh(place):
+            place.receipt = None
+            raise RouteClosed
+        interaction = place.receipt.interaction
+        parcel = await write(Destination(upload_limit=interaction.filesize_limit))
+        try:
+            await interaction.edit_original_response(
+                content=parcel.content, attachments=parcel.files(), view=parcel.view, allowed_mentions=MENTION_NOBODY
+            )
+        except discord.HTTPException as error:
+            if error.status in (401, 403, 404):  # the token died before its time, or the message is gone
+                place.receipt = None
+            raise
+
+    async def _through_channel(self, place: Place, write: Writer) -> None:
+        if place.message_id is None:
+            raise RouteClosed
+        parcel = await write(Destination(upload_limit=self._guild_limit(place)))
+        message = self._channel(place).get_partial_message(place.message_id)
+        await message.edit(
+            content=parcel.content, attachments=parcel.files(), view=parcel.view, allowed_mentions=MENTION_NOBODY
+        )
+
+    async def _as_new_message(self, place: Place, write: Writer) -> None:
+        parcel = await write(Destination(upload_limit=self._guild_limit(place)))
+        message = await self._send(self._channel(place), place, parcel, nonce=place.nonce)
+        place.message_id = message.id
+
+    async def _as_direct_message(self, place: Place, write: Writer) -> None:
+        parcel = await write(Destination(upload_limit=DEFAULT_FILE_SIZE_LIMIT_BYTES, direct=True))
+        channel = await self._client.create_dm(discord.Object(place.user_id))
+        await self._send(channel, place, parcel, nonce=f"{place.nonce}-dm")
+
+    async def _send(
+        self, channel: discord.abc.Messageable, place: Place, parcel: Parcel, *, nonce: str
+    ) -> discord.Message:
+        """With a nonce that Discord enforces: the same one twice within minutes gives back the first message."""
+        return await channel.send(
+            parcel.content,
+            files=parcel.files(),
+            nonce=nonce,
+            allowed_mentions=discord.AllowedMentions(
+                everyone=False, roles=False, replied_user=False, users=[discord.Object(place.user_id)]
+            ),
+            view=parcel.view or discord.utils.MISSING,
+        )
+
+    def _channel(self, place: Place) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(place.channel_id, guild_id=place.guild_id)
+
+    def _guild_limit(self, place: Place) -> int:
+        guild = self._client.get_guild(place.guild_id) if place.guild_id is not None else None
+        return guild.filesize_limit if guild is not None else DEFAULT_FILE_SIZE_LIMIT_BYTES
+
+
+MENTION_NOBODY = discord.AllowedMentions.none()

@@ -1,0 +1,42 @@
+"""The buttons under one picture: upscale or vary it, subtly or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import discord
+
+from bot.answering import customer_of, order
+from bot.views.again import again_button
+from bot.views.button import LimnerButton, template, view_of
+from generation.job import JobKind
+
+if TYPE_CHECKING:
+    from bot.client import Interaction
+    from bot.messages import Messages
+
+UPSCALES = (JobKind.UPSCALE_SUBTLE, JobKind.UPSCALE_CREATIVE)
+VARIATIONS = (JobKind.VARY_SUBTLE, JobKind.VARY_STRONG, JobKind.VARIATIONS)
+
+
+class DeriveButton(LimnerButton, template=template("|".join((*UPSCALES, *VARIATIONS)))):
+    """Orders something made from one picture: `limner:<kind of job>:<image id>`."""
+
+    async def press(self, interaction: Interaction) -> None:
+        orders, kind = interaction.client.services.orders, JobKind(self.action)
+        place = orders.upscale if kind in UPSCALES else orders.variations
+        await order(interaction, place(customer_of(interaction), self.row_id, kind))
+
+
+def picture_view(
+    messages: Messages, image_id: int, locale: str | None, *, job_id: int | None = None
+) -> discord.ui.View:
+    """For one picture; with 🔄 where it is all that its job made."""
+    buttons: list[LimnerButton] = [
+        DeriveButton(kind, image_id, label=messages.say(f"buttons.{kind}", locale), row=row)
+        for row, kinds in enumerate((UPSCALES, (JobKind.VARY_SUBTLE, JobKind.VARY_STRONG)))
+        for kind in kinds
+    ]
+    if job_id is not None:
+        buttons.append(again_button(job_id, row=1))
+    return view_of(*buttons)

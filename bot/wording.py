@@ -1,0 +1,37 @@
+"""Small forms that several messages share: what people typed, how long something takes, how details are joined."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bot.messages import Messages
+
+if TYPE_CHECKING:
+    from generation.queue.listener import JobProgress
+
+SEPARATOR = " · "
+REQUEST_LENGTH = 600  # characters of what was typed; a message has 2,000 at most
+
+
+def code(text: str) -> str:
+    """What people typed, as a code span: nothing in it is a mention, a link or Markdown."""
+    plain = text.replace("`", "ˋ")
+    return f"`{plain if len(plain) <= REQUEST_LENGTH else plain[:REQUEST_LENGTH] + '…'}`"
+
+
+def duration(messages: Messages, seconds: float, locale: str | None) -> str:
+    """Seconds as people say them: `0.4 s`, `20 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return messages.say("duration.seconds", locale, count=f"{max(seconds, 0):.1f}")
+    if seconds < 90:
+        return messages.say("duration.seconds", locale, count=round(seconds))
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return messages.say("duration.minutes", locale, count=minutes)
+    return messages.say("duration.hours", locale, hours=minutes // 60, minutes=minutes % 60)
+
+
+def percent_of(progress: JobProgress) -> int:
+    """How much is done; 100 only when all is."""
+    return math.floor(100 * progress.step / max(1, progress.steps))

@@ -1,0 +1,225 @@
+"""The whole bot on an in-memory Discord: real storage, queue and worker process; only Discord is not the real one.
+
+How the two fit together (whoever embeds the bot in simcord has to do the same):
+
+- `simcord.run(client, shard_count=1)` logs the client in; then, outside of anything that the bot does but inside of
+  the `async with`, `app.working()` starts the tasks that wait for ever. simcord waits after each action for whatever
+  the *bot* started (it knows by a context variable that callbacks of the bot inherit), so tasks of `working()` are not
+  waited for, and what they do to a message happens later: `World.until` waits for that in real time.
+- What `working()` starts inherits the context of `simcord.run`, in which webhook edits go to the in-memory Discord.
+- An action returns when the interaction is answered: with the status message, long before the pictures.
+- Ids and times in simcord begin anew in each world, so a database belongs to one world: interaction ids are the keys
+  that make orders idempotent.
+- simcord's clock stands still until `env.advance_time`; the bot's own durations come from `World.clock`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import discord
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle, GuildHandle
+from simcord.env import Env
+from simcord.results import InteractionResult
+
+from bot.app import App, open_app
+from bot.config import load_config
+from generation.clock import SystemClock
+from generation.engine.settings import EngineSettings
+
+PAINTER = "tests.bot.drawing_painter:DrawingPainter"
+PATIENCE = 20.0  # seconds that anything in these tests may take at most, on a busy machine
+MODERATOR = discord.Permissions(moderate_members=True)
+
+SETTINGS = """
+[generation]
+devices = ["cpu"]
+preview_every = 1
+
+[storage]
+database = "sqlite+aiosqlite:///limner.sqlite3"
+files = "files"
+
+[queue]
+instance = "here"
+stop_grace_seconds = 6
+"""
+
+
+@dataclass(slots=True)
+class MovableClock:
+    """The machine's clock, moved forward by hand."""
+
+    system: SystemClock = field(default_factory=SystemClock)
+    ahead: float = 0.0
+
+    def now(self) -> datetime:
+        return self.system.now()
+
+    def monotonic(self) -> float:
+        return self.system.monotonic() + self.ahead
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A server with a channel, a member, a stranger and a moderator, and the bot in it."""
+
+    folder: Path
+    env: Env
+    app: App
+    clock: MovableClock
+    guild: GuildHandle
+    channel: ChannelHandle
+    member: MemberActor
+    stranger: MemberActor
+    moderator: MemberActor
+    running: AsyncExitStack
+    engine_settings: EngineSettings
+
+    async def imagine(self, prompt: str, *, by: MemberActor | None = None, **options: object) -> discord.Message:
+        """Order, and the status message as it is at once."""
+        result = await (by or self.member).slash(self.channel, "imagine", prompt=prompt, **options)
+        return public(result)
+
+    async def drawn(self, prompt: str, *, by: MemberActor | None = None, **options: object) -> discord.Message:
+        """Order, wait for the pictures; the message with them."""
+        return await self.finished(await self.imagine(prompt, by=by, **options))
+
+    async def finished(self, message: discord.Message) -> discord.Message:
+        """The message when its job has come to its pictures."""
+        await self.until(lambda: "Done in" in self.now(message).content, about=lambda: self.now(message).content)
+        return self.now(message)
+
+    def now(self, message: discord.Message) -> discord.Message:
+        """The message as it is now."""
+        return next(found for found in self.messages() if found.id == message.id)
+
+    def messages(self, channel: ChannelHandle | None = None) -> list[discord.Message]:
+        """All messages that everyone in the channel sees, oldest first."""
+        return [message for message in (channel or self.channel).history() if not message.flags.ephemeral]
+
+    def bytes_of(self, message: discord.Message) -> bytes:
+        """The file of a message."""
+        (attachment,) = message.attachments
+        data = self.env.backend.cdn.get(attachment.url)
+        assert data is not None
+        return data
+
+    async def until(
+        self, condition: Callable[[], object], *, about: Callable[[], object] = lambda: "", seconds: float = PATIENCE
+    ) -> None:
+        """Wait until something is so; fails after `seconds` and says what `about` says."""
+        await wait_for(condition, about=about, seconds=seconds)
+
+    async def stop(self) -> None:
+        """End the bot in good order; Discord stays."""
+        await self.running.aclose()
+
+    async def start(self) -> None:
+        """Start the bot anew on the same database."""
+        self.app = await self.running.enter_async_context(
+            open_app(load_config(self.folder / "config.toml"), engine_settings=self.engine_settings, clock=self.clock)
+        )
+        await self.env.restart_bot(self.app.client)
+        await self.running.enter_async_context(self.app.working())
+
+    async def restart(self) -> None:
+        """Both."""
+        await self.stop()
+        await self.start()
+
+
+@asynccontextmanager
+async def open_world(
+    folder: Path, *, settings: str = SETTINGS, painter: str = PAINTER, working: bool = True
+) -> AsyncIterator[World]:
+    """A new world whose bot keeps its things in `folder`. Without `working`, orders are taken but nothing is drawn."""
+    (folder / "config.toml").write_text(settings)
+    clock = MovableClock()
+    engine_settings = EngineSettings(heartbeat_seconds=0.2, first_pause=0.01, longest_pause=0.1, painter=painter)
+    async with AsyncExitStack() as outer:
+        running = await outer.enter_async_context(AsyncExitStack())
+        app = await running.enter_async_context(
+            open_app(load_config(folder / "config.toml"), engine_settings=engine_settings, clock=clock)
+        )
+        # What `simcord.run` does, without the part that pytest's fixtures cannot undo: they end in another context.
+        env = Env(app.client, shard_count=1)
+        await env.start()
+        outer.push_async_callback(_shut_down, env)
+        guild = env.create_guild("Harbour")
+        world = World(
+            folder=folder,
+            env=env,
+            app=app,
+            clock=clock,
+            guild=guild,
+            channel=guild.create_text_channel("pictures"),
+            member=guild.add_member(env.create_user("ada")),
+            stranger=guild.add_member(env.create_user("bob")),
+            moderator=guild.add_member(env.create_user("mo"), roles=[guild.create_role("Mods", permissions=MODERATOR)]),
+            running=running,
+            engine_settings=engine_settings,
+        )
+        if working:
+            await running.enter_async_context(app.working())
+        try:
+            yield world
+        finally:
+            await world.stop()
+
+
+async def _shut_down(env: Env) -> None:
+    await env.shutdown()
+    env.raise_errors()
+
+
+async def wait_for(
+    condition: Callable[[], object], *, about: Callable[[], object] = lambda: "", seconds: float = PATIENCE
+) -> None:
+    """Wait in real time until `condition()` is true."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, f"not within {seconds} s: {about()}"
+        await asyncio.sleep(0.02)
+
+
+def public(result: InteractionResult) -> discord.Message:
+    """The answer to an interaction, which everyone sees."""
+    assert result.response is not None
+    assert not result.response.ephemeral, result.response.content
+    return result.response.message
+
+
+def private(result: InteractionResult) -> str:
+    """The one sentence that only the person saw."""
+    said = [message for message in (result.response, *result.followups) if message is not None]
+    assert len(said) == 1
+    assert said[0].ephemeral, said[0].content
+    return said[0].content
+
+
+def labels(message: discord.Message) -> list[str]:
+    """What stands on a message's buttons, in order."""
+    return [
+        button.label or str(button.emoji)
+        for row in message.components
+        if isinstance(row, discord.ActionRow)
+        for button in row.children
+        if isinstance(button, discord.Button)
+    ]
+
+
+@contextlib.contextmanager
+def nothing_charged(world: World) -> Iterator[None]:
+    """No job comes of what is done inside."""
+    before = world.app.services.dispatcher.depth()
+    yield
+    assert world.app.services.dispatcher.depth() == before
