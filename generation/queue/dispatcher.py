@@ -61,7 +61,8 @@ class Dispatcher:
         self._queue = FairQueue()
         self._speeds = Speeds(catalogue)
         self._trouble = Trouble(settings, clock)
-        self._running: dict[str, RunningBatch] = {}  # by worker
+        # In order of their start; a worker's next one may begin while its last one is still being settled.
+        self._running: list[RunningBatch] = []
         self._outlooks: tuple[float, dict[int, Outlook]] | None = None
         self._wake = asyncio.Event()  # something waits to be picked, or the program stops
         self._stopping = asyncio.Event()
@@ -108,7 +109,7 @@ class Dispatcher:
         if not await self._store.cancel(job_id):
             return False
         self._queue.remove(job_id)
-        for running in self._running.values():
+        for running in self._running:
             if job_id in running.picked:
                 running.cancelled.add(job_id)
                 if running.painting and not running.ids:
@@ -171,7 +172,7 @@ class Dispatcher:
             expected_seconds=self._speeds.batch_seconds(worker, picked),
             now=self._clock.monotonic(),
         )
-        self._running[worker.name] = running
+        self._running.append(running)
         batch = None
         with self._trouble.survive("batch_not_leased", *running.ids) as attempt:
             batch = await self._lease(running)
@@ -179,7 +180,7 @@ class Dispatcher:
         if attempt.error is not None:
             await self._hand_back(running)
         if batch is None:
-            del self._running[worker.name]
+            self._running.remove(running)
         else:
             running.task = tasks.create_task(self._see_through(running, batch))
             # The task runs up to the engine, which no longer calls this worker idle then.
@@ -214,7 +215,7 @@ class Dispatcher:
             if attempt.error is not None:
                 await self._try_again(running, attempt.error)
         finally:
-            del self._running[running.worker.name]
+            self._running.remove(running)
             self._moved()
 
     async def _paint(self, running: RunningBatch, batch: Batch) -> None:
@@ -281,7 +282,7 @@ class Dispatcher:
 
     async def _drain(self) -> None:
         """Let running batches end for as long as the grace lasts, then hand back what is still being painted."""
-        batches = list(self._running.values())
+        batches = list(self._running)
         tasks = [running.task for running in batches if running.task is not None]
         if not tasks:
             return
@@ -300,7 +301,7 @@ class Dispatcher:
         """Renew the leases of what runs, take back what was lost, and take in what trouble hid from us."""
         while not await _comes_within(self._settings.lease_seconds / 3, self._drained):
             with self._trouble.survive("leases_not_kept"):
-                for running in list(self._running.values()):
+                for running in list(self._running):
                     await self._store.renew(running.ids, worker=running.worker.name, until=self._lease_end())
                 await self._take_back_expired()
                 if self._trouble.doubtful:
@@ -317,7 +318,7 @@ class Dispatcher:
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         """Let queued jobs wait, except those that were picked since the store was asked."""
-        picked = {job_id for running in self._running.values() for job_id in running.picked}
+        picked = {job_id for running in self._running for job_id in running.picked}
         for job in jobs:
             if job.id not in picked:
                 self._queue.add(QueuedJob.of(job, self._catalogue))
@@ -341,10 +342,8 @@ class Dispatcher:
         workers = [worker for worker in self._engine.workers() if worker.state is not WorkerState.DEAD]
         if not workers:  # none has started yet: suppose one
             workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]
-        return [
-            (worker, self._running[worker.name].seconds_left(now) if worker.name in self._running else 0.0)
-            for worker in workers
-        ]
+        busy = {running.worker.name: running.seconds_left(now) for running in self._running}
+        return [(worker, busy.get(worker.name, 0.0)) for worker in workers]
 
     async def _rest(self) -> None:
         """Leave the store alone for a while after trouble with it; a stop ends the rest."""

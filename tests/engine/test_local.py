@@ -28,7 +28,7 @@ from generation.errors import (
 from tests.engine.local_engines import MODEL, QUICK, batch, children, local_engine, until
 
 ROOT = Path(__file__).parent.parent.parent
-SOON = 20  # seconds: a loaded machine takes its time to start an interpreter
+SOON = 60  # seconds: a loaded machine takes its time to start an interpreter
 
 
 def ignore(progress: Progress) -> None:
