@@ -153,6 +153,11 @@ class StorageSection(Section):
     ] = SQLITE + "data/limner.sqlite3"  # fmt: skip
     files: Path = Path("data/files")
 
+    def sqlite_file(self) -> Path | None:
+        """The database's file; None for a database that is a server, or in memory."""
+        name = self.database.removeprefix(SQLITE)
+        return None if name in (self.database, "") or name.startswith(":memory:") else Path(name)
+
 
 class LogsSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -218,7 +223,7 @@ class Config(BaseSettings):
             name: model.model_copy(update={"source": _model_source(folder, model.source)})
             for name, model in self.models.items()
         }
-        files, database = _absolute(folder, self.storage.files), _database(folder, self.storage.database)
+        files, database = _absolute(folder, self.storage.files), _database(folder, self.storage)
         return self.model_copy(
             update={
                 "generation": self.generation.model_copy(update={"styles": styles, "lora_folders": lora_folders}),
@@ -300,9 +305,7 @@ def _model_source(folder: Path, source: str) -> str:
     return str(path) if is_path else source
 
 
-def _database(folder: Path, address: str) -> str:
-    """A database address whose SQLite file is an absolute path."""
-    file = address.removeprefix(SQLITE)
-    if file == address or not file or file.startswith(":memory:"):
-        return address
-    return SQLITE + str(_absolute(folder, Path(file)))
+def _database(folder: Path, storage: StorageSection) -> str:
+    """The database's address; that of a SQLite file with an absolute path."""
+    file = storage.sqlite_file()
+    return storage.database if file is None else f"{SQLITE}{_absolute(folder, file)}"

@@ -1,0 +1,205 @@
+"""The command line. Every command loads what it needs when it runs: help is quick, and no more is loaded than used."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from generation.errors import LimnerError, RequestRejected
+
+if TYPE_CHECKING:
+    from bot.config import Config
+    from bot.messages import Messages
+    from generation.queue.listener import JobProgress
+
+cli = typer.Typer(
+    help="Limner: a self-hosted /imagine for Discord, with SDXL on your own hardware.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="The settings: config.toml here, or $LIMNER_CONFIG.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+# For the person's mistakes; 1 is for everything else that goes wrong.
+MISTAKE = 2
+
+
+def main() -> None:
+    """The command line, where an error that was foreseen is one sentence on stderr."""
+    try:
+        cli()
+    except LimnerError as error:
+        from bot.errors import words
+
+        _fail(words(error, _messages()), MISTAKE if isinstance(error, RequestRejected) else 1)
+
+
+@cli.command()
+def run(config: ConfigOption = None) -> None:
+    """Serve Discord. The token comes from DISCORD_TOKEN."""
+    settings = _configured(config)
+    from bot import app
+
+    app.run(settings)
+
+
+@cli.command()
+def demo(
+    config: ConfigOption = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the page is served; 0 takes a free port.")] = 8765,
+) -> None:
+    """Open the real bot on an in-memory Discord in a browser tab. Needs no token."""
+    settings = _configured(config)
+    from bot import demo
+
+    demo.run(settings, port)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+def imagine(
+    prompt: Annotated[list[str], typer.Argument(help="What to draw, with the same flags as in Discord.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file to write.")] = Path("out.png"),
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Draw without Discord.
+
+    Several pictures are written as a grid to the file, and each by itself beside it: out.png, out-1.png, out-2.png, …
+    """
+    settings = _load(config)
+    _log(settings, level="error")
+    from bot.drawing import DrawingFailed, draw, save
+    from bot.errors import ending_words
+
+    messages = _messages()
+    if output.suffix.lower() != ".png" or not output.parent.is_dir():
+        _fail(messages.say("cli.bad_output", path=output), MISTAKE)
+    try:
+        with _progress_bar(shown=not as_json and sys.stderr.isatty()) as on_progress:
+            drawing = asyncio.run(draw(settings, " ".join(prompt), on_progress=on_progress))
+    except DrawingFailed as error:
+        _fail(ending_words(str(error.fields["reason"]), messages), 1)
+    saved = asyncio.run(save(drawing, output))
+    first = drawing.job.recipes[0]
+    if as_json:
+        report = {
+            "files": [str(path) for path in saved.pictures],
+            "grid": str(saved.grid) if saved.grid is not None else None,
+            "seed": first.seed,
+            "size": [first.width, first.height],
+            "seconds": round(drawing.seconds, 3),
+            "cost": drawing.job.cost,
+            "style": drawing.job.style,
+            "recipes": [recipe.to_dict() for recipe in drawing.job.recipes],
+        }
+        print(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    for path in (*filter(None, (saved.grid,)), *saved.pictures):
+        print(path)
+    seconds, cost = f"{drawing.seconds:.1f}", messages.say("status.cost", count=drawing.job.cost)
+    print(
+        messages.say("cli.drawn", width=first.width, height=first.height, seed=first.seed, seconds=seconds, cost=cost)
+    )
+
+
+@cli.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Look whether everything that `run` needs is there, and say what to do about what is not."""
+    settings = _load(config)
+    _log(settings, level="error")
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from bot.doctor import examine
+
+    messages, findings = _messages(), asyncio.run(examine(settings))
+    colours = {"ok": "green", "note": "yellow", "todo": "red"}
+    table = Table(show_header=False)
+    for finding in findings:
+        table.add_row(
+            Text(messages.say(f"doctor.state.{finding.state}"), colours[finding.state]),
+            Text(messages.say(f"doctor.topic.{finding.topic}")),
+            Text(messages.say(f"doctor.{finding.key}", **finding.fields)),
+        )
+    # Where nobody sees a terminal's width, lines shall not be broken at 80.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    if any(finding.state == "todo" for finding in findings):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def migrate(config: ConfigOption = None) -> None:
+    """Bring the database to this version's schema. Make a backup first."""
+    settings = _configured(config)
+    from storage.migrations import migrate
+
+    migrate(settings.storage.database)
+    print(_messages().say("cli.migrated"))
+
+
+@cli.command()
+def bench(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Measure this machine: start, memory, answers under load, overhead, pictures per second."""
+    settings = _load(config)
+    _log(settings, level="error")
+    from bot import bench
+
+    bench.run(settings, json=as_json)
+
+
+def _configured(path: Path | None) -> Config:
+    """The settings, with logs set up as they say."""
+    settings = _load(path)
+    _log(settings, level=settings.logs.level)
+    return settings
+
+
+def _load(path: Path | None) -> Config:
+    from bot.config import load_config
+
+    return load_config(path)
+
+
+def _log(settings: Config, *, level: Literal["debug", "info", "warning", "error"]) -> None:
+    from bot.config import read_token
+    from bot.logs import configure_logs
+
+    token = read_token()
+    configure_logs(
+        level=level, format=settings.logs.format, secrets=[token.get_secret_value()] if token is not None else []
+    )
+
+
+@contextmanager
+def _progress_bar(*, shown: bool) -> Iterator[Callable[[JobProgress], None]]:
+    """A bar on stderr, which is gone when the picture is there."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda progress: bar.update(task, completed=progress.step, total=progress.steps)
+
+
+def _messages() -> Messages:
+    from bot.messages import load_messages
+
+    return load_messages()
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise SystemExit(status)

@@ -1,0 +1,229 @@
+"""The command line: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from PIL import Image
+
+from bot.cli import main
+from bot.config import PROGRAM_FOLDER, Config, load_config
+from bot.doctor import Finding, examine
+from bot.drawing import DrawingFailed, draw, save
+from generation.engine.settings import EngineSettings
+from generation.errors import EngineDead, UnknownName
+from generation.picture import read_recipe
+from generation.queue.listener import JobProgress
+from storage.migrations import migrate
+
+DRAWN_BY_PILLOW = EngineSettings(painter="tests.bot.drawing_painter:DrawingPainter", first_pause=0.01)
+NO_PAINTER = EngineSettings(painter="tests.bot.drawing_painter:Nobody", first_pause=0.01, max_deaths=1)
+WEIGHTS = PROGRAM_FOLDER / "generation" / "pocket" / "weights"
+
+Limner = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in [name for name in os.environ if name.startswith("LIMNER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("DISCORD_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("")
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def limner(monkeypatch: pytest.MonkeyPatch) -> Limner:
+    """`limner("doctor")` runs the command line; its exit status."""
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["limner", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code if isinstance(ended.value.code, int) else 0
+
+    return call
+
+
+@pytest.fixture
+def config() -> Config:
+    return load_config(Path("config.toml"))
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    heavy = ("discord", "torch", "sqlalchemy", "pydantic", "PIL", "prometheus_client")
+    program = (
+        "import sys\n"
+        "sys.argv = ['limner', '--help']\n"
+        "from bot.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])\n"
+    )
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROGRAM_FOLDER, capture_output=True, text=True, check=True
+    )
+    assert time.perf_counter() - started < 5
+    for command in ("run", "demo", "imagine", "doctor", "migrate", "bench"):
+        assert f"  {command} " in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["a boat --asspect 3:2"], "There is no flag `--asspect`. Did you mean `--aspect`?"),
+        (["a", "boat", "--seed", "-1"], "`--seed` does not take `-1`; it takes 0 … 4294967295."),
+        (["a boat", "--style", "inc"], "There is no style `inc`. Did you mean `ink`?"),
+        (["--seed", "7"], "Say what to draw: there is nothing but flags in your prompt."),
+        (["a boat", "-o", "boat.jpg"], "boat.jpg is no .png file in a folder that is there."),
+        (["a boat", "-o", "nowhere/boat.png"], "nowhere/boat.png is no .png file in a folder that is there."),
+    ],
+)
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_a_mistake_is_one_sentence_and_status_2(
+    limner: Limner, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str, json_flag: list[str]
+) -> None:
+    assert limner("imagine", *words, *json_flag) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", sentence + "\n")
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "migrate", "doctor", "bench", "imagine boat"])
+def test_bad_settings_stop_every_command_with_one_sentence(
+    limner: Limner, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    Path("config.toml").write_text("[quota]\ndaily_credit = 5")
+    assert limner(*command.split()) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "config.toml: there is no key quota.daily_credit; did you mean quota.daily_credits?\n"
+
+
+def test_the_settings_can_be_named(limner: Limner, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other.toml").write_text("[limits]\nsteps = 5")
+    assert limner("imagine", "a boat --steps 6", "--config", "other.toml") == 2
+    assert "it takes 1 … 5" in capsys.readouterr().err
+
+
+def test_run_without_a_token_says_what_to_do(limner: Limner, capsys: pytest.CaptureFixture[str]) -> None:
+    assert limner("run") == 1
+    assert "DISCORD_TOKEN" in capsys.readouterr().err
+
+
+def test_migrate_makes_the_database_and_may_be_repeated(limner: Limner, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert limner("migrate") == 0
+        assert "up to date" in capsys.readouterr().out
+    assert Path("data/limner.sqlite3").is_file()
+
+
+async def test_a_drawing_goes_the_whole_way_without_discord(config: Config, tmp_path: Path) -> None:
+    steps: list[JobProgress] = []
+    text = "a red boat --ar 3:2 --seed 7 --style ink --n 3 --steps 5"
+    drawing = await draw(config, text, on_progress=steps.append, engine_settings=DRAWN_BY_PILLOW)
+    assert (drawing.job.style, drawing.job.cost) == ("ink", 3)
+    assert drawing.seconds > 0
+    assert {progress.steps for progress in steps} == {5}
+    saved = await save(drawing, tmp_path / "boat.png")
+    assert saved.grid == tmp_path / "boat.png"
+    assert [path.name for path in saved.pictures] == ["boat-1.png", "boat-2.png", "boat-3.png"]
+    assert [read_recipe(path.read_bytes()) for path in saved.pictures] == list(drawing.job.recipes)
+    with Image.open(saved.grid) as grid:
+        assert grid.size == (2 * 152, 2 * 104)
+    assert not (tmp_path / "data").exists()
+
+
+async def test_a_single_picture_is_the_file_itself(config: Config, tmp_path: Path) -> None:
+    drawing = await draw(config, "a boat --n 1 --seed 7 --steps 2", engine_settings=DRAWN_BY_PILLOW)
+    saved = await save(drawing, tmp_path / "boat.png")
+    assert (saved.pictures, saved.grid) == ((tmp_path / "boat.png",), None)
+    assert read_recipe(saved.pictures[0].read_bytes()) == drawing.job.recipes[0]
+
+
+async def test_a_drawing_that_fails_says_why(config: Config) -> None:
+    with pytest.raises(DrawingFailed) as caught:
+        await draw(config, "broken --n 1", engine_settings=DRAWN_BY_PILLOW)
+    assert caught.value.fields == {"reason": "painting_failed"}
+
+
+async def test_a_worker_that_cannot_start_is_told(config: Config) -> None:
+    with pytest.raises(EngineDead):
+        await draw(config, "a boat", engine_settings=NO_PAINTER)
+
+
+async def test_what_is_refused_starts_no_worker(config: Config) -> None:
+    with pytest.raises(UnknownName):
+        await draw(config, "a boat --style nothing", engine_settings=NO_PAINTER)
+
+
+@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the pocket model's weights are not here")
+def test_imagine_draws_with_the_pocket_model(limner: Limner, capfd: pytest.CaptureFixture[str]) -> None:
+    assert limner("imagine", "a red boat on the sea --ar 3:2 --seed 7 --n 1", "-o", "boat.png", "--json") == 0
+    report = json.loads(capfd.readouterr().out)
+    assert (report["seed"], report["size"], report["cost"]) == (7, [152, 104], 1)
+    assert (report["files"], report["grid"], report["style"]) == (["boat.png"], None, None)
+    assert report["recipes"][0]["prompt"] == "a red boat on the sea"
+    assert report["seconds"] > 0
+    with Image.open("boat.png") as picture:
+        assert picture.size == (152, 104)
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {finding.key: finding.state for finding in findings}
+
+
+async def test_the_doctor_finds_what_is_there_and_what_is_missing(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = states(await examine(config))
+    assert found["python"] == "ok"
+    assert found.get("device", found.get("device_cpu")) in ("ok", "note")
+    assert (found["styles"], found["database_new"], found["files"]) == ("ok", "ok", "ok")
+    assert found["token_missing"] == "todo"
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setenv("DISCORD_TOKEN", "abc")
+    migrate(config.storage.database)
+    found = states(await examine(config))
+    assert (found["token"], found["database"]) == ("ok", "ok")
+
+
+async def test_the_doctor_names_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "evil.safetensors").write_bytes(b"not at all")
+    (tmp_path / "styles.toml").write_text("[ink]")
+    (tmp_path / "file").write_text("")
+    text = (
+        '[generation]\nmodel = "mine"\ndevices = ["cuda:99"]\nlora_folders = ["loras"]\nstyles = "styles.toml"\n'
+        '[models.mine]\nsource = "gone.safetensors"\n[storage]\nfiles = "file/files"\n'
+    )
+    (tmp_path / "config.toml").write_text(text)
+    found = states(await examine(load_config(tmp_path / "config.toml")))
+    for key in ("device_missing", "model_wrong", "styles_invalid", "files_unwritable", "token_missing"):
+        assert found[key] == "todo"
+    assert found["lora_refused"] == "note"
+
+
+def test_the_doctor_prints_a_table_and_fails_when_something_is_to_be_done(
+    limner: Limner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert limner("doctor") == 1
+    lines = capsys.readouterr().out.splitlines()
+    token = next(line for line in lines if "DISCORD_TOKEN" in line)
+    assert "to do" in token
+    assert "https://discord.com/developers/applications" in token
