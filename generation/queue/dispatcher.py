@@ -18,7 +18,7 @@ import structlog
 from generation.catalogue import Catalogue
 from generation.clock import Clock
 from generation.engine.protocol import Batch, Engine, Picture, Progress, Task, WorkerInfo, WorkerState
-from generation.errors import EngineDead, LimnerError, PaintingCancelled, WorkerError
+from generation.errors import EngineDead, LimnerError, ModelUnavailable, PaintingCancelled, WorkerError
 from generation.job import MAX_ATTEMPTS, Job, JobStatus
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
 from generation.queue.estimate import Outlook, Speeds, forecast
@@ -112,7 +112,7 @@ class Dispatcher:
         for running in self._running:
             if job_id in running.picked:
                 running.cancelled.add(job_id)
-                if running.painting and not running.ids:
+                if running.painting and not running.wanted_jobs():
                     self._engine.cancel(running.worker.name)
         job = await self._store.get(job_id)
         if job is not None:
@@ -176,7 +176,6 @@ class Dispatcher:
         batch = None
         with self._trouble.survive("batch_not_leased", *running.ids) as attempt:
             batch = await self._lease(running)
-            self._trouble.over()
         if attempt.error is not None:
             await self._hand_back(running)
         if batch is None:
@@ -199,10 +198,9 @@ class Dispatcher:
                     await self._follow(job.id)
             else:
                 running.jobs[job.id] = job
-        wanted = running.wanted_jobs()  # some may have been called off while the sources were read
-        for job in wanted:
+        for job in running.wanted_jobs():  # some may have been called off while the sources were read
             self._listener.job_started(job)
-        needed = [task for task in needed if task.job_id in running.ids]
+        needed = [task for task in needed if task.job_id not in running.cancelled]
         return batch_of(needed, self._catalogue) if needed else None
 
     # The end of a batch
@@ -223,7 +221,7 @@ class Dispatcher:
             for job_id, told in running.advance(batch, progress, self._clock.monotonic()).items():
                 self._listener.job_progress(job_id, told)
 
-        if not running.ids:
+        if not running.wanted_jobs():
             return
         running.painting = True
         try:
@@ -234,7 +232,9 @@ class Dispatcher:
         except LimnerError as error:
             running.painting = False
             self._log.warning("batch_failed", job_ids=running.ids, worker=running.worker.name, error=str(error))
-            await self._try_again(running, error, useless=not isinstance(error, WorkerError))
+            # Weights are the whole batch's; whatever else is wrong may be one neighbour's fault.
+            alone = len(running.jobs) == 1 and not isinstance(error, WorkerError)
+            await self._try_again(running, error, useless=alone or isinstance(error, ModelUnavailable))
         else:
             running.painting = False
             running.teach(self._speeds, batch, painted, self._clock.monotonic())

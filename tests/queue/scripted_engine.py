@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from generation.engine.protocol import Batch, Painted, Picture, Progress, WorkerInfo, WorkerState
 from generation.errors import (
     EngineDead,
+    LoraRefused,
     ModelUnavailable,
     OutOfMemory,
     PaintingCancelled,
@@ -24,7 +25,7 @@ class _Seat:
 
 
 class ScriptedEngine:
-    """Implements `Engine`. Prompts: `wait` paints only after `release`, `lost`, `memory`, `unavailable`, `bug`."""
+    """Implements `Engine`. Prompts: `wait` (until `release`), `lost`, `memory`, `unavailable`, `unfit`, `bug`."""
 
     def __init__(self, *workers: str) -> None:
         self.release = asyncio.Event()
@@ -107,6 +108,8 @@ class ScriptedEngine:
                 raise kind(detail=word)
         if "unavailable" in words:
             raise ModelUnavailable(name=batch.model.name, reason="gone")
+        if "unfit" in words:
+            raise LoraRefused(name="neon", model=batch.model.name, reason="made for another architecture")
         if "bug" in words:
             raise RuntimeError("nobody foresaw this")
         on_progress(Progress(step=2, steps=2))

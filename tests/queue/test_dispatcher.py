@@ -105,6 +105,16 @@ async def test_one_bad_job_does_not_take_its_neighbours_down() -> None:
     assert all(len(batch) == 1 for batch in bench.engine.begun[1:])
 
 
+async def test_a_refusal_is_final_for_the_job_that_it_is_about_and_not_for_its_neighbour() -> None:
+    bench = new_bench()
+    good, bad = (bench.submit(order(prompt, user=user)) for user, prompt in enumerate(["red", "unfit"]))
+    async with at_work(bench):
+        await bench.end_of(good, bad)
+    assert errors(bench.ear.ended) == {good.id: None, bad.id: "lora_refused"}
+    assert bench.engine.begun[0] == (1, 2)
+    assert bench.store.jobs[bad.id].attempt == 2
+
+
 async def test_a_model_that_cannot_be_had_fails_at_once() -> None:
     async with at_work(new_bench()) as bench:
         job = bench.submit(order("unavailable"))
@@ -184,6 +194,18 @@ class TestCancel:
                 assert await bench.dispatcher.cancel(job.id)
             await bench.end_of(*jobs)
         assert bench.engine.cancels == ["here/cpu"]
+
+    async def test_a_job_cancelled_at_any_moment_ends_once(self) -> None:
+        """However far it is: queued, picked, leased, painting, painted, settled."""
+        for moment in range(0, 24, 2):
+            async with at_work(new_bench()) as bench:
+                job = bench.submit(order("red", source=None))
+                await asyncio.sleep(moment / 1000)
+                cancelled = await bench.dispatcher.cancel(job.id)
+                other = bench.submit(order("blue"))
+                await bench.end_of(job, other)
+            assert bench.ear.ends() == {job.id: CANCELLED if cancelled else DONE, other.id: DONE}
+            assert bench.store.refunded[job.id] + bench.store.settled[job.id] == 1
 
     async def test_twice_or_after_the_end_changes_nothing(self) -> None:
         async with at_work(new_bench()) as bench:
