@@ -96,8 +96,8 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
 
     `placing` is one of the verbs of `bot.orders.Orders`, not awaited yet.
     """
-    courier = interaction.client.services.courier
-    receipt = interaction.client.services.routes.receipt(interaction)
+    services = interaction.client.services
+    courier, receipt = services.courier, services.routes.receipt(interaction)
     try:
         may_post(interaction)
     except RequestRejected:
@@ -123,6 +123,7 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
         structlog.get_logger(__name__).warning("unanswered", job_id=job.id, user_id=job.user_id, failed=repr(error))
     await courier.answered(job.id, message_id)
     if message_id is not None:
+        services.metrics.answered(services.routes.age(receipt))
         await _warn_of_closed_channel(interaction)
 
 

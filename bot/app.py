@@ -31,6 +31,7 @@ from bot.config import Config, read_token
 from bot.delivery import Courier
 from bot.message_routes import CONNECTION_ERRORS, MessageRoutes
 from bot.messages import load_messages
+from bot.metrics import Health, Metrics, serve_metrics
 from bot.orders import Orders
 from bot.single_instance import only_instance
 from bot.status import StatusWriter
@@ -40,7 +41,7 @@ from bot.views.grid import PickButton
 from bot.views.picture import DeriveButton
 from generation.clock import Clock, SystemClock
 from generation.engine.local import LocalEngine
-from generation.engine.protocol import Engine
+from generation.engine.protocol import Engine, WorkerState
 from generation.engine.settings import EngineSettings, PainterSettings
 from generation.errors import LimnerError
 from generation.job import JobStatus
@@ -68,6 +69,12 @@ class DiscordUnreachable(LimnerError):
     """Discord, or what stands in its place, does not answer. Fields: `detail`."""
 
     key = "discord_unreachable"
+
+
+class AddressTaken(LimnerError):
+    """Metrics cannot be served there. Fields: `host`, `port`, `detail`."""
+
+    key = "address_taken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +129,7 @@ async def open_app(
         stack.enter_context(only_instance(config.storage.database))
         storage = await _open_storage(stack, config)
         catalogue = await asyncio.to_thread(build_catalogue, config)
-        messages = load_messages()
+        messages, metrics = load_messages(), Metrics()
         instance = config.queue.instance or socket.gethostname()
         engine = LocalEngine(
             _painters(config),
@@ -141,6 +148,7 @@ async def open_app(
             routes=routes,
             writer=StatusWriter(messages=messages, storage=storage, orders=orders),
             outlook=lambda job_id: dispatcher.outlook(job_id),
+            metrics=metrics,
         )
         dispatcher = Dispatcher(
             store=storage.jobs,
@@ -151,6 +159,7 @@ async def open_app(
             clock=clock,
             instance=instance,
         )
+        metrics.watch(depth=dispatcher.depth, workers=engine.workers)
         services = Services(
             config=config,
             storage=storage,
@@ -160,6 +169,7 @@ async def open_app(
             courier=courier,
             routes=routes,
             messages=messages,
+            metrics=metrics,
         )
         await _furnish(client, services)
         yield App(client=client, services=services, engine=engine, instance=instance)
@@ -218,13 +228,39 @@ async def serve(config: Config, token: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with open_app(config) as app:
         await _log_in(app.client, token)
-        async with app.working() as queue:
+        async with app.working() as queue, _metrics_served(app, queue):
             connection = asyncio.create_task(app.client.connect(), name="gateway")
             stopping = asyncio.create_task(stopped.wait(), name="signals")
             await asyncio.wait({connection, queue, stopping}, return_when=asyncio.FIRST_COMPLETED)
             structlog.get_logger(__name__).info("stopping")
             stopping.cancel()
             await asyncio.gather(*(task for task in (connection, queue) if task.done()))
+
+
+@asynccontextmanager
+async def _metrics_served(app: App, queue: asyncio.Task[None]) -> AsyncIterator[None]:
+    settings = app.services.config.metrics
+    if not settings.enabled:
+        yield
+        return
+
+    def health() -> Health:
+        workers = app.engine.workers()
+        problems = {
+            "not connected to Discord": not app.client.is_ready(),
+            "no worker": all(worker.state is WorkerState.DEAD for worker in workers),
+            "the queue has stopped": queue.done(),
+        }
+        return Health(problems=tuple(problem for problem, there in problems.items() if there))
+
+    served = serve_metrics(app.services.metrics, host=settings.host, port=settings.port, health=health)
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(served)
+        except OSError as error:
+            raise AddressTaken(host=settings.host, port=settings.port, detail=str(error)) from error
+        structlog.get_logger(__name__).info("metrics_served", host=settings.host, port=port)
+        yield
 
 
 async def _log_in(client: LimnerClient, token: str) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bot.delivery import Courier
     from bot.message_routes import MessageRoutes
     from bot.messages import Messages
+    from bot.metrics import Metrics
     from bot.orders import Orders
     from bot.views.button import LimnerButton
     from generation.catalogue import Catalogue
@@ -59,6 +60,7 @@ class Services:
     courier: Courier
     routes: MessageRoutes
     messages: Messages
+    metrics: Metrics
 
 
 class LimnerClient(discord.AutoShardedClient):

@@ -19,6 +19,7 @@ from bot.wording import percent_of
 from generation.job import Job, JobStatus
 
 if TYPE_CHECKING:
+    from bot.metrics import Metrics
     from bot.orders import Customer
     from bot.status import StatusWriter
     from generation.queue.estimate import Outlook
@@ -98,11 +99,13 @@ class Courier:
         routes: MessageRoutes,
         writer: StatusWriter,
         outlook: Callable[[int], Outlook | None],
+        metrics: Metrics,
     ) -> None:
         self._storage = storage
         self._routes = routes
         self._writer = writer
         self._outlook = outlook
+        self._metrics = metrics
         self._statuses: dict[int, Status] = {}
         self._new: asyncio.Queue[Status] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,6 +121,7 @@ class Courier:
             status.note_progress(progress)
 
     def job_ended(self, job: Job) -> None:
+        self._metrics.ended(job)
         self._status(job).note(job)
 
     def queue_changed(self) -> None:
@@ -135,6 +139,7 @@ class Courier:
         """
         if job.id in self._statuses or job.status is not JobStatus.QUEUED or job.message_id is not None:
             return False
+        self._metrics.ordered(job)
         self._open(Status(job, customer=customer, receipt=receipt))
         return True
 

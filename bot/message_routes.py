@@ -101,9 +101,13 @@ class MessageRoutes:
         """To be taken as soon as an interaction arrives: its age counts from here."""
         return Receipt(interaction=interaction, received_at=self._clock.monotonic())
 
+    def age(self, receipt: Receipt) -> float:
+        """Seconds since the interaction came in."""
+        return self._clock.monotonic() - receipt.received_at
+
     def fresh(self, place: Place) -> bool:
         """Whether the interaction can still be used."""
-        return place.receipt is not None and self._clock.monotonic() - place.receipt.received_at < TOKEN_SECONDS
+        return place.receipt is not None and self.age(place.receipt) < TOKEN_SECONDS
 
     async def edit(self, place: Place, write: Writer) -> None:
         """Change the message where it stands. Raises `Undeliverable` if it cannot be changed (now)."""

@@ -1,26 +1,246 @@
-"""/imagine, from the order to the pictures."""
+"""/imagine, from the order to the pictures; and what it says to orders that cannot be taken."""
 
 from __future__ import annotations
 
+import asyncio
 import io
+import sqlite3
+from contextlib import closing
 
+import pytest
 from PIL import Image
 
-from tests.bot.world import World, labels
+from bot.commands.imagine import choices
+from generation.job import JobStatus
+from generation.picture import read_recipe
+from tests.bot.world import World, labels, private, public
 
 
 async def test_an_order_becomes_a_grid_of_four(world: World) -> None:
-    message = await world.imagine("a red boat on the sea --ar 3:2 --seed 7")
+    message = await world.imagine("a red boat on the sea --ar 3:2 --seed 7 --style ink")
     assert "Queued" in message.content
     assert "4 credits" in message.content
     assert labels(message) == ["Cancel"]
 
     message = await world.finished(message)
-    assert "`a red boat on the sea --ar 3:2 --seed 7`" in message.content
+    assert "`a red boat on the sea --ar 3:2 --seed 7 --style ink`" in message.content
     assert "seed 7" in message.content
     assert "96 credits left" in message.content
     assert labels(message) == ["U1", "U2", "U3", "U4", "🔄", "V1", "V2", "V3", "V4"]
     with Image.open(io.BytesIO(world.bytes_of(message))) as grid:
         assert grid.format == "PNG"
         assert f"{grid.width // 2}×{grid.height // 2}" in message.content
+    assert world.messages() == [message]
+    await world.all_told()
+    assert await world.credits() == 96
+
+
+async def test_options_and_flags_fill_the_same_fields(world: World) -> None:
+    message = await world.drawn("a boat", aspect="2:3", seed=11, style="ink", negative="people", count=2)
+    recipe = read_recipe(world.bytes_of(message))
+    assert recipe is not None
+    assert recipe.seed == 11
+    assert recipe.width < recipe.height
+    assert "people" in recipe.negative_prompt
+    assert labels(message) == ["U1", "U2", "🔄", "V1", "V2"]
+
+
+async def test_a_single_picture_is_its_stored_file_with_its_own_buttons(world: World) -> None:
+    message = await world.drawn("a boat --n 1")
+    (image,) = await world.app.services.storage.images.of_job(1)
+    assert world.bytes_of(message) == await world.app.services.storage.images.png(image)
+    assert labels(message) == [
+        "Upscale (Subtle)",
+        "Upscale (Creative)",
+        "Vary (Subtle)",
+        "Vary (Strong)",
+        "🔄",
+    ]
+
+
+async def test_a_preview_with_percent_comes_before_the_pictures(world: World) -> None:
+    message = await world.imagine("a slow boat --steps 40")
+    await world.until(lambda: "%" in world.now(message).content)
+    assert world.now(message).attachments[0].filename == "preview.jpg"
+    with Image.open(io.BytesIO(world.bytes_of(world.now(message)))) as preview:
+        assert preview.format == "JPEG"
+    assert labels(world.now(message)) == ["Cancel"]
+
+
+async def test_who_waits_is_told_their_place(world: World) -> None:
+    await world.imagine("a slow boat --steps 60")
+    second = await world.imagine("a house --steps 9", by=world.stranger)
+    third = await world.imagine("a tree --steps 8")
+    assert "you are next" in second.content or "number" in second.content
+    assert "number" in third.content
+
+
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        ("a boat --seeed 7", "--seed"),
+        ("a boat --seed -1", "--seed"),
+        ("a boat --seed 4294967296", "4294967295"),
+        ("a boat --seed 1 --seed 2", "--seed"),
+        ("a boat --ar 5:1", "1:4"),
+        ("a boat --ar wide", "--ar"),
+        ("a boat --n 5", "1 … 4"),
+        ("a boat --steps 61", "60"),
+        ("a boat --cfg 21", "20"),
+        ("a boat --style inc", "ink"),
+        ("a boat --lora nobody", "nobody"),
+        ("a boat --lora x:3", "-2 … 2"),
+        ("a boat --ar", "--ar"),
+        ("--ar 3:2", "nothing but flags"),
+        ("boat " * 500, "2000"),
+    ],
+)
+async def test_a_mistake_is_named_and_nothing_is_queued(world: World, prompt: str, named: str) -> None:
+    assert named in await world.refused(prompt)
+    assert world.messages() == []
+    assert await world.app.services.storage.jobs.get(1) is None
+
+
+async def test_a_flag_against_its_option_is_refused(world: World) -> None:
+    assert "--seed" in await world.refused("a boat --seed 1", seed=2)
+
+
+async def test_who_has_no_credits_is_told_cost_rest_and_renewal(world: World) -> None:
+    await world.moderator.slash(world.channel, "quota set", user=world.member, credits=3)
+    sentence = await world.refused("a boat")
+    assert "costs 4" in sentence
+    assert "3 left" in sentence
+    assert "<t:" in sentence
+    assert world.messages() == []
+    assert await world.credits() == 3
+
+
+async def test_moderators_are_not_limited_and_not_told_what_is_left(world: World) -> None:
+    message = await world.drawn("a boat", by=world.moderator)
+    assert "left" not in message.content
+
+
+async def test_no_more_jobs_at_once_than_allowed(world: World) -> None:
+    for _ in range(10):
+        await world.imagine("a slow boat --n 1")
+    assert "10 of 10" in await world.refused("a boat")
+    await world.imagine("a boat", by=world.stranger)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["@everyone <@&1> a boat", "<@{stranger}> a boat", "`@everyone` ``` a ```boat", "[boat](http://evil) https://evil"],
+)
+async def test_nothing_that_people_type_is_a_mention_or_a_link(world: World, prompt: str) -> None:
+    prompt = prompt.replace("{stranger}", str(world.stranger.id))
+    message = await world.drawn(prompt)
+    assert not message.mention_everyone
+    stored = world.env.backend.get_message(world.channel.id, message.id)
+    assert stored.ping_user_ids == []
+    assert stored.ping_role_ids == []
+    before, _, after = message.content.partition(prompt.replace("`", "ˋ"))
+    assert before.endswith("`")
+    assert after.startswith("`")
+
+
+async def test_it_works_in_direct_messages(world: World) -> None:
+    result = await world.member.user.slash("imagine", prompt="a boat")
+    message = public(result)
+    channel = world.member.user.dm_channel
+    await world.until(lambda: "Done in" in world.messages(channel)[-1].content)
+    assert world.messages(channel)[-1].id == message.id
+
+
+async def test_autocomplete_searches_all_styles_prefix_first(world: World) -> None:
+    async def offered(typed: str) -> list[str]:
+        found = await world.member.autocomplete(world.channel, "imagine", "style", typed)
+        return [choice["value"] for choice in found]
+
+    everything = await offered("")
+    assert len(everything) <= 25
+    assert "ink" in await offered("in")
+    assert (await offered("in"))[0].startswith("in")
+    assert await offered("no such style anywhere") == []
+    assert "raw" in await offered("ra")
+
+
+async def test_autocomplete_reaches_beyond_the_first_25_and_keeps_the_weight(world: World) -> None:
+    names = {f"style-{number:03}": "" for number in range(60)} | {"a-style-059": ""}
+    assert [choice.value for choice in choices(names, "059")] == ["style-059", "a-style-059"]
+    assert [choice.value for choice in choices(names, "STYLE-059")] == ["style-059", "a-style-059"]
+    assert len(choices(names, "style")) == 25
+    assert choices(names, "style-01", ending=":0.5")[0].value == "style-010:0.5"
+
+
+async def test_queue_lists_ones_own_jobs_and_cancels_them(world: World) -> None:
+    await world.imagine("a slow boat --steps 60")
+    await world.imagine("a house --steps 59")
+    await world.imagine("a tree", by=world.stranger)
+    result = await world.member.slash(world.channel, "queue")
+    listed = private(result)
+    assert "a slow boat" in listed
+    assert "a house" in listed
+    assert "a tree" not in listed
+    assert result.response is not None
+    assert len(labels(result.response.message)) == 2
+
+    await world.member.click(result.response, label="2")
+    assert "Cancelled" in world.messages()[1].content or "Queued" in world.messages()[1].content
+    await world.until(lambda: "Cancelled" in world.messages()[1].content)
+
+
+async def test_an_empty_queue_says_so(world: World) -> None:
+    assert "nothing" in private(await world.member.slash(world.channel, "queue"))
+
+
+async def test_info_tells_credits_and_jobs(world: World) -> None:
+    await world.drawn("a boat")
+    told = private(await world.member.slash(world.channel, "info"))
+    assert "96" in told
+    assert "of 100 a day" in told
+    assert "Finished so far: 1" in told
+    assert "not limited" in private(await world.moderator.slash(world.channel, "info"))
+
+
+async def test_the_same_interaction_delivered_twice_is_one_order(world: World) -> None:
+    payloads: list[object] = []
+    world.env.backend.subscribers.append(
+        lambda event, payload: payloads.append(payload) if event == "INTERACTION_CREATE" else None
+    )
+    message = await world.imagine("a boat --n 1")
+    world.env.backend.emit("INTERACTION_CREATE", payloads[0])  # type: ignore[arg-type]
+    await world.env.settle()
+    await world.finished(message)
     assert len(world.messages()) == 1
+    assert await world.credits() == 99
+    assert await world.app.services.storage.jobs.get(2) is None
+
+
+async def test_a_job_that_cannot_be_painted_is_told_and_refunded(world: World) -> None:
+    message = await world.imagine("a broken boat")
+    await world.until(lambda: "given back" in world.now(message).content)
+    assert labels(world.now(message)) == []
+    assert await world.credits() == 100
+    job = await world.app.services.storage.jobs.get(1)
+    assert job is not None
+    assert job.status is JobStatus.FAILED
+
+
+async def test_answers_come_at_once_while_the_database_is_slow(world: World) -> None:
+    """Discord waits three seconds; an order that takes longer is deferred, and its message comes after that."""
+    with closing(sqlite3.connect(world.folder / "limner.sqlite3", isolation_level=None)) as other_program:
+        other_program.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(1.0, other_program.execute, "COMMIT")
+        result = await world.member.slash(world.channel, "imagine", prompt="a boat")
+    deferred = [entry for entry in world.env.http_requests if entry.path.endswith("/callback")]
+    assert deferred[-1].json["type"] == 5
+    await world.finished(public(result))
+
+
+async def test_no_commands_are_synced_twice(world: World) -> None:
+    def puts() -> int:
+        return sum(entry.method == "PUT" for entry in world.env.http_requests)
+
+    before = puts()
+    await world.restart()
+    assert puts() == before

@@ -16,8 +16,7 @@ How the two fit together (whoever embeds the bot in simcord has to do the same):
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +30,7 @@ from simcord.results import InteractionResult
 
 from bot.app import App, open_app
 from bot.config import load_config
+from bot.views.double_click import DOUBLE_CLICK_SECONDS
 from generation.clock import SystemClock
 from generation.engine.settings import EngineSettings
 
@@ -92,6 +92,28 @@ class World:
         """Order, wait for the pictures; the message with them."""
         return await self.finished(await self.imagine(prompt, by=by, **options))
 
+    async def refused(self, prompt: str, *, by: MemberActor | None = None, **options: object) -> str:
+        """Order what cannot be taken; the sentence that says why."""
+        return private(await (by or self.member).slash(self.channel, "imagine", prompt=prompt, **options))
+
+    async def press(self, message: discord.Message, label: str, *, by: MemberActor | None = None) -> InteractionResult:
+        """Press the button with that label or emoji, as the message is now, a while after the last press."""
+        self.clock.ahead += DOUBLE_CLICK_SECONDS
+        return await self.press_at_once(message, label, by=by)
+
+    async def press_at_once(
+        self, message: discord.Message, label: str, *, by: MemberActor | None = None
+    ) -> InteractionResult:
+        """Press it without a pause."""
+        message = self.now(message)
+        custom_id = dict(zip(labels(message), custom_ids(message), strict=True))[label]
+        return await (by or self.member).click(message, custom_id=custom_id)
+
+    async def credits(self, of: MemberActor | None = None) -> int | None:
+        """What a member may spend."""
+        balance = await self.app.services.storage.credits.balance((of or self.member).id, self.guild.id, allowance=100)
+        return balance.available
+
     async def finished(self, message: discord.Message) -> discord.Message:
         """The message when its job has come to its pictures."""
         await self.until(lambda: "Done in" in self.now(message).content, about=lambda: self.now(message).content)
@@ -117,6 +139,11 @@ class World:
     ) -> None:
         """Wait until something is so; fails after `seconds` and says what `about` says."""
         await wait_for(condition, about=about, seconds=seconds)
+
+    async def all_told(self) -> None:
+        """Wait until the end of every job that has ended is noted as delivered."""
+        while await self.app.services.storage.jobs.undelivered():  # noqa: ASYNC110 – there is nothing to wait on
+            await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End the bot in good order; Discord stays."""
@@ -206,20 +233,17 @@ def private(result: InteractionResult) -> str:
     return said[0].content
 
 
+def buttons(message: discord.Message) -> list[discord.Button]:
+    """A message's buttons, in order."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    return [button for row in rows for button in row.children if isinstance(button, discord.Button)]
+
+
 def labels(message: discord.Message) -> list[str]:
     """What stands on a message's buttons, in order."""
-    return [
-        button.label or str(button.emoji)
-        for row in message.components
-        if isinstance(row, discord.ActionRow)
-        for button in row.children
-        if isinstance(button, discord.Button)
-    ]
+    return [button.label or str(button.emoji) for button in buttons(message)]
 
 
-@contextlib.contextmanager
-def nothing_charged(world: World) -> Iterator[None]:
-    """No job comes of what is done inside."""
-    before = world.app.services.dispatcher.depth()
-    yield
-    assert world.app.services.dispatcher.depth() == before
+def custom_ids(message: discord.Message) -> list[str]:
+    """What a message's buttons send, in order."""
+    return [str(button.custom_id) for button in buttons(message)]
