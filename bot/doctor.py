@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +20,11 @@ from storage.errors import StorageOutdated, StorageUnavailable
 from storage.storage import open_storage
 
 PACKAGES = ("discord.py", "torch", "diffusers", "transformers", "peft", "sqlalchemy")
-PROBE_SECONDS = 120.0  # torch takes its time to load from a cold disk
+PROBE_SECONDS = 180.0  # torch takes its time to load from a cold disk
 
 # ok: as it should be. note: works, but worth knowing. todo: does not work until somebody does something.
 State = Literal["ok", "note", "todo"]
+Ask = Callable[[Config], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,14 @@ class Finding:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-async def examine(config: Config) -> list[Finding]:
-    """Look at everything, in the order in which one would put it right."""
+async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
+    """Look at everything, in the order in which one would put it right.
+
+    `ask` tells what `generation.painter.describe` would; it is asked in a process of its own unless given.
+    """
     return [
         _python(),
-        *await _drawing(config),
+        *_drawing(config, await (ask or ask_painter)(config)),
         *_loras(config),
         _styles(config),
         await _database(config),
@@ -49,15 +53,11 @@ async def examine(config: Config) -> list[Finding]:
     ]
 
 
-def _python() -> Finding:
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return Finding(
-        topic="python", state="ok", key="python", fields={"python": platform.python_version(), "packages": versions}
-    )
+async def ask_painter(config: Config) -> Mapping[str, Any]:
+    """What `generation.painter.describe` says of devices and model, or a `trouble` that it has in saying it.
 
-
-async def _drawing(config: Config) -> list[Finding]:
-    """Devices and model. torch is loaded by another process, which answers in JSON."""
+    torch is loaded by another process: this one stays small.
+    """
     model = config.models[config.generation.model]
     question = {
         "devices": config.generation.devices,
@@ -75,18 +75,32 @@ async def _drawing(config: Config) -> list[Finding]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        answer, trouble = await asyncio.wait_for(process.communicate(), PROBE_SECONDS)
+        answer, complaint = await asyncio.wait_for(process.communicate(), PROBE_SECONDS)
     except TimeoutError:
         process.kill()
         await process.wait()
-        return [Finding(topic="device", state="todo", key="torch_silent", fields={"seconds": int(PROBE_SECONDS)})]
+        return {"trouble": "torch_silent", "seconds": int(PROBE_SECONDS)}
     if process.returncode:
-        detail = (trouble.decode(errors="replace").strip().splitlines() or [str(process.returncode)])[-1]
-        return [Finding(topic="device", state="todo", key="torch_broken", fields={"detail": detail})]
+        lines = complaint.decode(errors="replace").strip().splitlines()
+        return {"trouble": "torch_broken", "detail": lines[-1] if lines else f"exit status {process.returncode}"}
     described: dict[str, Any] = json.loads(answer)
+    return described
+
+
+def _python() -> Finding:
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return Finding(
+        topic="python", state="ok", key="python", fields={"python": platform.python_version(), "packages": versions}
+    )
+
+
+def _drawing(config: Config, described: Mapping[str, Any]) -> list[Finding]:
+    if "trouble" in described:
+        return [Finding(topic="device", state="todo", key=described["trouble"], fields=described)]
+    name = config.generation.model
     return [
         *(_device(device) for device in described["devices"]),
-        _model(config.generation.model, model.source, described),
+        _model(name, config.models[name].source, described["model"]),
     ]
 
 
@@ -99,8 +113,7 @@ def _device(device: Mapping[str, Any]) -> Finding:
     )
 
 
-def _model(name: str, source: str, described: Mapping[str, Any]) -> Finding:
-    model = described["model"]
+def _model(name: str, source: str, model: Mapping[str, Any]) -> Finding:
     states: dict[str, State] = {"found": "ok", "absent": "note", "wrong": "todo"}
     return Finding(
         topic="model",
