@@ -176,7 +176,7 @@ PACKAGED_MODELS: dict[str, dict[str, object]] = {
         "source": "generation/pocket/weights",
         "native_size": 128,
         "num_inference_steps": 20,
-        "guidance_scale": 4.0,
+        "guidance_scale": 4.5,
         "cross_attention_dim": 160,
         "max_batch": 8,
     },

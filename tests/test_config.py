@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -55,6 +56,17 @@ def test_every_key_stands_in_the_shipped_file_with_a_comment() -> None:
             listed = {key.name: key for key in list_keys() if key.name.rpartition(".")[0] == table}
             assert set(listed) == {f"{table}.{key}" for key in keys}
             assert all(len(key.description) > 10 and key.allowed for key in listed.values())
+
+
+def test_the_pocket_models_settings_are_those_that_its_training_ended_with() -> None:
+    weights = PROGRAM_FOLDER / "generation" / "pocket" / "weights"
+    told = json.loads((weights / "limner.json").read_text())
+    unet = json.loads((weights / "unet" / "config.json").read_text())
+    pocket = load_config(SHIPPED).models["pocket"]
+    assert pocket.source == str(weights)
+    for key in ("native_size", "num_inference_steps", "guidance_scale"):
+        assert getattr(pocket, key) == told[key]
+    assert pocket.cross_attention_dim == unet["cross_attention_dim"]
 
 
 def test_the_list_of_keys_says_what_each_takes() -> None:
