@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -23,7 +24,8 @@ class Adapters:
 
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
-        self._loaded: dict[str, tuple[object, ...]] = {}  # adapter → which file it is from; least recently used first
+        self._loaded: dict[str, tuple[object, ...]] = {}  # name → which file it is from; least recently used first
+        self._touched = False  # whether adapters were ever put into the modules, also ones that failed
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -40,7 +42,7 @@ class Adapters:
             weights[use.name] = weights.get(use.name, 0.0) + use.weight
         weights = {name: weight for name, weight in weights.items() if weight != 0}
         if not weights:
-            if self._loaded:
+            if self._touched:
                 self._pipeline.disable_lora()
             return
         by_name = {spec.name: spec for spec in specs}
@@ -71,14 +73,13 @@ class Adapters:
 
     def _drop(self, name: str) -> None:
         if self._loaded.pop(name, None) is not None:
-            self._pipeline.delete_adapters(_adapter(name))
+            self._remove_traces(_adapter(name))
 
     def _load(self, spec: LoraSpec) -> None:
         adapter = _adapter(spec.name)
+        self._touched = True
         try:
-            with warnings.catch_warnings():
-                # More than one adapter on a model is what this is for.
-                warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+            with _peft_quiet():
                 self._pipeline.load_lora_weights(
                     str(spec.path.parent),
                     weight_name=spec.path.name,
@@ -105,7 +106,20 @@ class Adapters:
 
     def _remove_traces(self, adapter: str) -> None:
         if any(adapter in adapters for adapters in self._pipeline.get_list_adapters().values()):
-            self._pipeline.delete_adapters(adapter)
+            with _peft_quiet():
+                self._pipeline.delete_adapters(adapter)
+
+
+@contextmanager
+def _peft_quiet() -> Iterator[None]:
+    """Without peft's warnings that a model has several adapters, and that another becomes active when one is deleted.
+
+    Both are meant: which are active is set before each batch.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+        warnings.filterwarnings("ignore", message="Adapter .* was active which is now deleted")
+        yield
 
 
 def _adapter(name: str) -> str:

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-# From here on the VAE works in overlapping tiles: one of SDXL's needs some 10 GB for 1536² pixels in one piece. Decided
-# by the size alone, because tiles change pixels a little, and a recipe shall give the same picture everywhere.
+# From here on the VAE works in overlapping tiles: one of SDXL's needs some 10 GB for 1536² pixels in one piece.
 TILED_FROM_PIXELS = 1536 * 1536
 
 
@@ -28,13 +27,24 @@ def draw_noise(generators: list[Generator], vae: Any, width: int, height: int) -
     return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
 
 
+def choose_tiling(vae: Any, width: int, height: int, *, always: bool) -> None:
+    """Let the VAE work in tiles on pictures of this size, or in one piece.
+
+    Set before each pass, and by nothing but the size: tiles change pixels a little, and a picture must not depend on
+    what was painted before it.
+    """
+    if always or width * height >= TILED_FROM_PIXELS:
+        vae.enable_tiling()
+    else:
+        vae.disable_tiling()
+
+
 @torch.no_grad()
 def encode_picture(vae: Any, image_processor: Any, image: Image.Image, device: torch.device) -> Tensor:
     """An RGB picture → its latents as the UNet sees them (1 × channels × height/8 × width/8, float32).
 
     The mean of the VAE's distribution, not a draw from it: the picture itself, and no noise beside the seed's.
     """
-    _tile_if_large(vae, image.width, image.height)
     pixels = image_processor.preprocess(image).to(device, vae.dtype)
     latents: Tensor = vae.encode(pixels).latent_dist.mode().float()
     mean, std = _statistics(vae, latents)
@@ -48,18 +58,12 @@ def decode_latents(vae: Any, image_processor: Any, latents: Tensor) -> Image.Ima
 
     One at a time: the VAE needs more memory than all that came before, and a picture must not depend on its neighbours.
     """
-    _tile_if_large(vae, latents.shape[-1] * 8, latents.shape[-2] * 8)
     latents = latents[None].float()
     mean, std = _statistics(vae, latents)
     latents = latents * std / vae.config.scaling_factor + mean
     pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
     picture: Image.Image = image_processor.postprocess(pixels.float(), output_type="pil")[0]
     return picture
-
-
-def _tile_if_large(vae: Any, width: int, height: int) -> None:
-    if width * height >= TILED_FROM_PIXELS:
-        vae.enable_tiling()
 
 
 def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor | float, Tensor | float]:

@@ -40,7 +40,7 @@ SETTINGS_FILE = "limner.json"
 class LoadedModel:
     """A model on its device. The pipelines share all modules; each holds state while it runs: one call at a time.
 
-    `scheduler` is the model's own and is never run, only copied.
+    `scheduler` is the model's own, never run and only copied. `tile_always` asks the VAE to save memory at any size.
     """
 
     spec: ModelSpec
@@ -50,6 +50,7 @@ class LoadedModel:
     scheduler: Any
     adapters: Adapters
     previewer: Previewer
+    tile_always: bool
 
     @property
     def vae(self) -> Any:
@@ -90,6 +91,7 @@ def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
         scheduler=pipeline.scheduler,
         adapters=Adapters(pipeline),
         previewer=previewer,
+        tile_always=placement.vram == "low",
     )
 
 
@@ -181,8 +183,6 @@ def _place(pipeline: Any, placement: Placement) -> None:
         pipeline.enable_model_cpu_offload(device=placement.device)
     else:
         pipeline.enable_sequential_cpu_offload(device=placement.device)
-        pipeline.vae.enable_slicing()
-        pipeline.vae.enable_tiling()
 
 
 def _silence_libraries() -> None:

@@ -19,7 +19,7 @@ from generation.engine.protocol import Batch, Painted, Picture, Progress, Task
 from generation.engine.settings import PainterSettings
 from generation.errors import OutOfMemory, PaintingFailed
 from generation.painter.devices import choose_placement, free_memory, is_out_of_memory
-from generation.painter.latents import decode_latents, draw_noise, encode_picture, seed_generator
+from generation.painter.latents import choose_tiling, decode_latents, draw_noise, encode_picture, seed_generator
 from generation.painter.models import LoadedModel, load_model
 from generation.painter.progress import BatchProgress
 from generation.painter.prompts import PromptEmbeddings, encode_prompts, pipeline_arguments
@@ -167,6 +167,7 @@ def _paint_pass(
     # 1. A fresh scheduler, which also tells the previews
     scheduler = make_scheduler(model.scheduler, recipe.scheduler)
     estimate = Estimate(scheduler)
+    choose_tiling(vae, recipe.width, recipe.height, always=model.tile_always)
 
     # 2. Each picture's own noise
     generators = [seed_generator(task.recipe.seed) for task in tasks]

@@ -79,7 +79,7 @@ def test_previews_come_as_often_as_asked(tiny: ModelSpec) -> None:
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_previews_show_where_it_is_going_not_the_noise(name: str) -> None:
-    """With a model that always knows the finished latents, every scheduler's estimate is them from the first step on."""
+    """With a model that knows the finished latents, every scheduler's estimate is them from the first step on."""
     finished = torch.linspace(-2, 2, 256).view(1, 4, 8, 8)
     own = EulerDiscreteScheduler(
         beta_schedule="scaled_linear", prediction_type="v_prediction", timestep_spacing="leading", steps_offset=1
