@@ -48,8 +48,8 @@ class Credits:
         """Give credits (1 or more) on top of the allowance, which do not lapse; the granted balance after it."""
         if credits < 1:
             raise ValueError(f"a grant is 1 or more, not {credits}")
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             await lock_user(session, user_id, now)
             await remember_guild(session, guild_id, now)
             return await ledger.grant(session, user_id, guild_id, credits, now=now)
@@ -70,8 +70,8 @@ class Credits:
         return None if value is None else int(value)
 
     async def _begin_to_count_anew(self, user_id: int, guild_id: int | None, credits: int | None) -> None:
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             await lock_user(session, user_id, now)
             await remember_guild(session, guild_id, now)
             row = await ledger.allowance_row(session, user_id, guild_id)

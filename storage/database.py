@@ -60,7 +60,7 @@ class Database:
             await engine.dispose()
 
     def now(self) -> datetime:
-        """The time to stamp a row with: aware UTC."""
+        """The time to stamp a row with: aware UTC. Ask inside `writing`, so that stamps rise as transactions do."""
         return self._clock().astimezone(UTC)
 
     @asynccontextmanager
@@ -96,8 +96,9 @@ def create_engine(url: str) -> AsyncEngine:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
             return engine
-        # A connection that the server closed while it lay in the pool is noticed before it is used.
-        return create_async_engine(parsed, pool_pre_ping=True)
+        # READ COMMITTED, whatever the server is set to: who waited for a lock must see what its last holder did.
+        # And a connection that the server closed while it lay in the pool is noticed before it is used.
+        return create_async_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True)
     except ImportError as error:
         raise StorageUnavailable(database=database, detail=str(error)) from error
 

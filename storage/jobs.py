@@ -60,8 +60,8 @@ class Jobs(JobStore):
         idempotent: the same key again gives the first job, and nothing is charged.
         Raises `TooManyJobs` or `OutOfCredits`; then nothing has changed.
         """
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             await lock_user(session, new.user_id, now)
             await remember_guild(session, new.guild_id, now)
             if request_key is not None:
@@ -145,8 +145,8 @@ class Jobs(JobStore):
     # Leases -----------------------------------------------------------------------------------------------------------
 
     async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             rows = await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.QUEUED)
             leased = {
                 row.id: job_of(row)
@@ -191,8 +191,8 @@ class Jobs(JobStore):
         Raises `FilesUnwritable`, and `ValueError` unless there is a picture for each recipe of the job.
         """
         digests = [await self._files.write(picture.png) for picture in pictures]
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             rows = await _leased_to(session, worker, [job_id])
             if not rows or not await end(session, rows[0], JobStatus.DONE, now=now):
                 return False
@@ -227,8 +227,8 @@ class Jobs(JobStore):
             return row is not None and await end(session, row, JobStatus.CANCELLED, now=self._database.now())
 
     async def _take_back(self, lost: ColumnElement[bool]) -> Sequence[Job]:
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             rows = await lock_jobs(session, JobRow.status == JobStatus.RUNNING, lost)
             for row in rows:
                 if row.attempt < MAX_ATTEMPTS:

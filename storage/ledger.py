@@ -60,21 +60,7 @@ async def balance(
 ) -> Balance:
     """The member's balance at `now`. `allowance` is what holds if no moderator set one for this member."""
     own = await allowance_row(session, user_id, guild_id)
-    own_credits = None if own is None else own.credits
-    if own_credits is not None:
-        allowance = own_credits
-    spent = -await _sum_of_allowance_parts(session, user_id, guild_id, _revision(own), now)
-    granted = await _sum_of_granted_parts(session, user_id, guild_id)
-    left = None if allowance is None else max(0, allowance - spent)
-    return Balance(
-        allowance=allowance,
-        spent_today=spent,
-        allowance_left=left,
-        granted=granted,
-        available=None if left is None else left + granted,
-        renews_at=datetime.combine(_day(now) + timedelta(days=1), time(), UTC),
-        own=own_credits is not None,
-    )
+    return await _balance(session, user_id, guild_id, own=own, allowance=allowance, now=now)
 
 
 async def hold(session: AsyncSession, job: JobRow, *, allowance: int | None, now: datetime) -> None:
@@ -82,7 +68,8 @@ async def hold(session: AsyncSession, job: JobRow, *, allowance: int | None, now
 
     Raises `OutOfCredits`; then nothing was taken.
     """
-    at_hand = await balance(session, job.user_id, job.guild_id, allowance=allowance, now=now)
+    own = await allowance_row(session, job.user_id, job.guild_id)
+    at_hand = await _balance(session, job.user_id, job.guild_id, own=own, allowance=allowance, now=now)
     if at_hand.available is not None and job.cost > at_hand.available:
         raise OutOfCredits(cost=job.cost, available=at_hand.available, renews_at=at_hand.renews_at)
     from_allowance = job.cost if at_hand.allowance_left is None else min(job.cost, at_hand.allowance_left)
@@ -93,7 +80,7 @@ async def hold(session: AsyncSession, job: JobRow, *, allowance: int | None, now
             guild_id=job.guild_id,
             job_id=job.id,
             day=_day(now),
-            allowance_revision=_revision(await allowance_row(session, job.user_id, job.guild_id)),
+            allowance_revision=_revision(own),
             allowance_part=-from_allowance,
             granted_part=from_allowance - job.cost,
             created_at=now,
@@ -134,7 +121,7 @@ async def grant(session: AsyncSession, user_id: int, guild_id: int | None, credi
         )
     )
     await session.flush()
-    return await _sum_of_granted_parts(session, user_id, guild_id)
+    return (await balance(session, user_id, guild_id, allowance=None, now=now)).granted
 
 
 def _day(now: datetime) -> date:
@@ -143,6 +130,31 @@ def _day(now: datetime) -> date:
 
 def _revision(own: AllowanceRow | None) -> int:
     return 0 if own is None else own.revision
+
+
+async def _balance(
+    session: AsyncSession,
+    user_id: int,
+    guild_id: int | None,
+    *,
+    own: AllowanceRow | None,
+    allowance: int | None,
+    now: datetime,
+) -> Balance:
+    own_credits = None if own is None else own.credits
+    if own_credits is not None:
+        allowance = own_credits
+    spent, granted = await _sums(session, user_id, guild_id, day=_day(now), revision=_revision(own))
+    left = None if allowance is None else max(0, allowance - spent)
+    return Balance(
+        allowance=allowance,
+        spent_today=spent,
+        allowance_left=left,
+        granted=granted,
+        available=None if left is None else left + granted,
+        renews_at=datetime.combine(_day(now) + timedelta(days=1), time(), UTC),
+        own=own_credits is not None,
+    )
 
 
 async def _hold_of(session: AsyncSession, job: JobRow) -> CreditEntryRow:
@@ -168,27 +180,17 @@ def _ending(
     )
 
 
-async def _sum_of_allowance_parts(
-    session: AsyncSession, user_id: int, guild_id: int | None, revision: int, now: datetime
-) -> int:
-    total = await session.scalar(
-        select(func.coalesce(func.sum(CreditEntryRow.allowance_part), 0)).where(
-            CreditEntryRow.user_id == user_id,
-            CreditEntryRow.guild_id == guild_id,
-            CreditEntryRow.day == _day(now),
-            CreditEntryRow.allowance_revision == revision,
-        )
+async def _sums(
+    session: AsyncSession, user_id: int, guild_id: int | None, *, day: date, revision: int
+) -> tuple[int, int]:
+    """What was spent of that day's allowance, and the granted credits: in one round trip, for it is on every order."""
+    of_member = (CreditEntryRow.user_id == user_id, CreditEntryRow.guild_id == guild_id)
+    of_allowance = select(func.coalesce(-func.sum(CreditEntryRow.allowance_part), 0)).where(
+        *of_member, CreditEntryRow.day == day, CreditEntryRow.allowance_revision == revision
     )
-    return int(total or 0)
-
-
-async def _sum_of_granted_parts(session: AsyncSession, user_id: int, guild_id: int | None) -> int:
-    total = await session.scalar(
-        select(func.coalesce(func.sum(CreditEntryRow.granted_part), 0)).where(
-            CreditEntryRow.user_id == user_id,
-            CreditEntryRow.guild_id == guild_id,
-            # Spelled as in the index, not as a bound value: only then is the partial index used.
-            CreditEntryRow.granted_part != literal_column("0"),
-        )
+    # 0 is spelled as in the index and not sent as a value: only then is the partial index used.
+    of_granted = select(func.coalesce(func.sum(CreditEntryRow.granted_part), 0)).where(
+        *of_member, CreditEntryRow.granted_part != literal_column("0")
     )
-    return int(total or 0)
+    row = (await session.execute(select(of_allowance.scalar_subquery(), of_granted.scalar_subquery()))).one()
+    return int(row[0]), int(row[1])

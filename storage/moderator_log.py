@@ -39,8 +39,8 @@ class ModeratorLog:
         self, guild_id: int, moderator_id: int, action: str, target_id: int | None, details: Mapping[str, Any]
     ) -> None:
         """Write down one action; `details` are JSON-ready."""
-        now = self._database.now()
         async with self._database.writing() as session:
+            now = self._database.now()
             await remember_guild(session, guild_id, now)
             session.add(
                 ModeratorLogRow(

@@ -37,5 +37,7 @@ async def lock_user(session: AsyncSession, user_id: int, now: datetime) -> None:
     Whatever is decided by a person's balance or number of jobs is decided with this lock held, so that two orders of
     one person happen one after the other (on SQLite they do anyhow). It does not stop rows that only refer to it.
     """
-    await insert_new(session, UserRow, id=user_id, created_at=now)
-    await session.execute(select(UserRow.id).where(UserRow.id == user_id).with_for_update(key_share=True))
+    lock = select(UserRow.id).where(UserRow.id == user_id).with_for_update(key_share=True)
+    if await session.scalar(lock) is None:
+        await insert_new(session, UserRow, id=user_id, created_at=now)
+        await session.scalar(lock)  # two may have come to insert it, and one of them did

@@ -148,7 +148,7 @@ async def test_a_reader_does_not_wait_for_a_writer(database: str, storage: Stora
     async with Database.open(database) as writer, writer.writing() as session:
         session.add(UserRow(id=BEN, created_at=clock()))
         await session.flush()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert len(await storage.jobs.waiting()) == 1
             assert await storage.users.count() == 1  # what is not committed is not seen
     assert await storage.users.count() == 2
@@ -165,7 +165,7 @@ async def test_a_verb_whose_caller_is_cancelled_happens_wholly_or_not_at_all(dat
         await order_and_lose_patience(number / 2)
     await asyncio.gather(*(order_and_lose_patience(number) for number in range(20)))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await ordered(storage, cost=1)  # nobody is left that holds the lock
     waiting = await storage.jobs.waiting()
     assert (await storage.credits.balance(ANNA, HARBOUR, allowance=None)).spent_today == len(waiting)

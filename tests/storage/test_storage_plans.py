@@ -48,7 +48,10 @@ async def test_nothing_is_searched_from_end_to_end(database: str, storage: Stora
     with sqlite3.connect(str(make_url(database).database)) as connection:
         for statement, values in statements:
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-            assert not [step for step in plan if step.startswith("SCAN")], (statement, plan)
+            assert not [step for step in plan if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"], (
+                statement,
+                plan,
+            )
             if verb in ("waiting", "undelivered", "moderator log"):  # already in order, by the index
                 assert not [step for step in plan if "TEMP B-TREE" in step], (statement, plan)
     connection.close()

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import get_type_hints
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from storage_samples import ANNA, BEN, HARBOUR, ORCHARD, WORKER, Clock, leased, order, ordered, pictures
 
 from storage.database import Database, create_engine
 from storage.storage import Storage
-from storage.tables import CreditEntryRow, EntryKind, UserRow
+from storage.tables import CreditEntryRow, EntryKind, JobRow, UserRow
 
 
 async def test_settings_are_kept_per_scope_and_key(storage: Storage) -> None:
@@ -88,6 +88,15 @@ async def test_a_transaction_that_raises_leaves_nothing(database: str, storage: 
         with pytest.raises(ZeroDivisionError):
             await break_off(opened)
     assert await storage.users.known_since(ANNA) is None
+
+
+async def test_the_id_of_a_job_that_was_deleted_is_never_given_away_again(database: str, storage: Storage) -> None:
+    for _ in range(2):  # as a later "delete" would do it
+        job = await ordered(storage)
+        async with Database.open(database) as opened, opened.writing() as session:
+            await session.execute(delete(CreditEntryRow))
+            await session.execute(delete(JobRow))
+    assert (await ordered(storage)).id == job.id + 1 == 3
 
 
 async def test_an_order_from_a_picture_that_was_never_there_is_not_taken(storage: Storage) -> None:
