@@ -50,9 +50,9 @@ def main() -> None:
 def run(config: ConfigOption = None) -> None:
     """Serve Discord. The token comes from DISCORD_TOKEN."""
     settings = _configured(config)
-    from bot import app
+    from bot.app import run
 
-    app.run(settings)
+    run(settings)
 
 
 @cli.command()
@@ -62,9 +62,9 @@ def demo(
 ) -> None:
     """Open the real bot on an in-memory Discord in a browser tab. Needs no token."""
     settings = _configured(config)
-    from bot import demo
+    from bot.demo import run
 
-    demo.run(settings, port)
+    run(settings, port)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -155,9 +155,9 @@ def bench(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Measure this machine: start, memory, answers under load, overhead, pictures per second."""
     settings = _load(config)
     _log(settings, level="error")
-    from bot import bench
+    from bot.bench import run
 
-    bench.run(settings, json=as_json)
+    run(settings, json=as_json)
 
 
 def _configured(path: Path | None) -> Config:

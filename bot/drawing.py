@@ -22,6 +22,7 @@ from generation.errors import LimnerError
 from generation.job import Job, JobStatus
 from generation.queue.dispatcher import Dispatcher
 from generation.queue.listener import JobProgress
+from storage.errors import FilesUnwritable
 from storage.migrations import migrate
 from storage.storage import Storage, open_storage
 
@@ -144,13 +145,23 @@ class Saved:
 
 
 async def save(drawing: Drawing, output: Path) -> Saved:
-    """Write a single picture to `output`; of several the grid, and each picture beside it: `out-1.png`, …"""
+    """Write a single picture to `output`; of several the grid, and each picture beside it: `out-1.png`, …
+
+    Raises `FilesUnwritable`.
+    """
     if len(drawing.pictures) == 1:
-        await asyncio.to_thread(output.write_bytes, drawing.pictures[0])
+        await asyncio.to_thread(_write, output, drawing.pictures[0])
         return Saved(pictures=(output,), grid=None)
     grid = await show(drawing.pictures, limit=sys.maxsize)
-    await asyncio.to_thread(output.write_bytes, grid.data)
+    await asyncio.to_thread(_write, output, grid.data)
     paths = tuple(output.with_stem(f"{output.stem}-{number}") for number in range(1, len(drawing.pictures) + 1))
     for path, png in zip(paths, drawing.pictures, strict=True):
-        await asyncio.to_thread(path.write_bytes, png)
+        await asyncio.to_thread(_write, path, png)
     return Saved(pictures=paths, grid=output)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise FilesUnwritable(path=str(path), detail=error.strerror or str(error)) from error

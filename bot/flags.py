@@ -84,7 +84,6 @@ class Flag:
     words: bool = False
     repeatable: bool = False
     constant: str | None = None
-    printed: bool = True
 
 
 def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
@@ -99,7 +98,7 @@ def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
             read=_whole_number(0, MAX_SEED),
         ),
         Flag(name="style", option="style", field="style", allowed="NAME, raw", example="--style ink", read=_read_name),
-        Flag(name="raw", field="style", allowed="", example="--raw", constant=RAW, printed=False),
+        Flag(name="raw", field="style", allowed="", example="--raw", constant=RAW),
         Flag(
             name="lora", option="lora", field="loras", allowed="NAME, NAME:WEIGHT (-2 … 2)", example="--lora neon:0.8",
             read=_read_lora, write=_write_lora, repeatable=True,
@@ -117,8 +116,9 @@ def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
             read=_number(1, 20), write=_plain,
         ),
         Flag(
-            name="no", aliases=("negative",), option="negative", field="negative_prompt", allowed=f"≤ {max_text}",
-            example="--no cars, people", read=_text_up_to(max_text), words=True,
+            name="no", aliases=("negative",), option="negative", field="negative_prompt",
+            allowed=f"TEXT (≤ {max_text}, no --flags)", example="--no cars, people",
+            read=_text_up_to(max_text), words=True,
         ),
     )  # fmt: skip
 
@@ -163,7 +163,7 @@ class FlagParser:
         parts = [request.prompt]
         for flag in self.flags:
             value = getattr(request, flag.field)
-            if not flag.printed or value is None:
+            if flag.constant is not None or value is None:  # `--raw` is written as `--style raw`
                 continue
             for single in value if flag.repeatable else (value,):
                 written = flag.write(single)

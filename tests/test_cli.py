@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from generation.engine.settings import EngineSettings
 from generation.errors import EngineDead, UnknownName
 from generation.picture import read_recipe
 from generation.queue.listener import JobProgress
+from storage.errors import FilesUnwritable
 from storage.migrations import migrate
 
 DRAWN_BY_PILLOW = EngineSettings(painter="tests.bot.drawing_painter:DrawingPainter", first_pause=0.01)
@@ -66,8 +66,8 @@ def config() -> Config:
     return load_config(Path("config.toml"))
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    heavy = ("discord", "torch", "sqlalchemy", "pydantic", "PIL", "prometheus_client")
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ("discord", "torch", "sqlalchemy", "pydantic", "PIL", "prometheus_client", "aiohttp")
     program = (
         "import sys\n"
         "sys.argv = ['limner', '--help']\n"
@@ -75,11 +75,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print([name for name in {heavy!r} if name in sys.modules])\n"
     )
-    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=PROGRAM_FOLDER, capture_output=True, text=True, check=True
     )
-    assert time.perf_counter() - started < 5
     for command in ("run", "demo", "imagine", "doctor", "migrate", "bench"):
         assert f"  {command} " in done.stdout
     assert done.stdout.endswith("[]\n")
@@ -155,6 +153,14 @@ async def test_a_single_picture_is_the_file_itself(config: Config, tmp_path: Pat
     saved = await save(drawing, tmp_path / "boat.png")
     assert (saved.pictures, saved.grid) == ((tmp_path / "boat.png",), None)
     assert read_recipe(saved.pictures[0].read_bytes()) == drawing.job.recipes[0]
+
+
+async def test_a_file_that_cannot_be_written_is_named(config: Config, tmp_path: Path) -> None:
+    drawing = await draw(config, "a boat --n 1 --steps 2", engine_settings=DRAWN_BY_PILLOW)
+    (tmp_path / "boat.png").mkdir()
+    with pytest.raises(FilesUnwritable) as caught:
+        await save(drawing, tmp_path / "boat.png")
+    assert caught.value.fields["path"] == str(tmp_path / "boat.png")
 
 
 async def test_a_drawing_that_fails_says_why(config: Config) -> None:

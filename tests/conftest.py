@@ -1,0 +1,8 @@
+"""What holds for all tests: none fails because the machine is busy with something else."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
