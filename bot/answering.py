@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 ORDER_SECONDS = 0.3  # how long an order may take before its answer is deferred
 # What an answer may fail with: the person is gone, or Discord is. There is nobody left to tell.
 ANSWER_ERRORS = (discord.DiscordException, *CONNECTION_ERRORS)
-WANTED_OF_CHANNELS = discord.Permissions(view_channel=True, send_messages=True, attach_files=True)
+# Without these a message can be sent and edited through an interaction only.
+CHANNEL_PERMISSIONS = ("view_channel", "send_messages", "attach_files")
 
 
 class ChannelReadOnly(RequestRejected):
@@ -143,12 +144,12 @@ async def _answer(interaction: Interaction, parcel: Parcel) -> int | None:
 async def _warn_of_closed_channel(interaction: Interaction) -> None:
     """Once per channel: without these permissions a long wait ends in a direct message."""
     services = interaction.client.services
-    missing = WANTED_OF_CHANNELS & ~interaction.app_permissions
-    channel_id = customer_of(interaction).channel_id
-    if interaction.guild_id is None or missing.value == 0 or not services.courier.first_time_in(channel_id):
+    say, locale, channel_id = services.messages.say, interaction.locale.value, customer_of(interaction).channel_id
+    missing = [name for name in CHANNEL_PERMISSIONS if not getattr(interaction.app_permissions, name)]
+    if interaction.guild_id is None or not missing or not services.courier.first_time_in(channel_id):
         return
-    names = ", ".join(name.replace("_", " ").title() for name, wanted in missing if wanted)
-    sentence = services.messages.say("notices.closed_channel", interaction.locale.value, permissions=names)
+    names = ", ".join(say(f"permissions.{name}", locale) for name in missing)
+    sentence = say("notices.closed_channel", locale, permissions=names)
     try:
         await tell(interaction, sentence)
     except ANSWER_ERRORS as error:

@@ -37,10 +37,11 @@ class StatusWriter:
         if outlook is None:
             state = self._messages.say("status.queued_unknown", locale)
         else:
-            key = "queued_again" if again else "queued_next" if outlook.position == 1 else "queued"
+            key = "queued_next" if outlook.position == 1 else "queued"
             wait = duration(self._messages, outlook.wait_seconds + outlook.work_seconds, locale)
             state = self._messages.say(f"status.{key}", locale, position=outlook.position, wait=wait)
-        return self._on_the_way(job, locale, state, self._messages.say("status.cost", locale, count=job.cost))
+        details = [self._messages.say("status.again", locale)] if again else []
+        return self._on_the_way(job, locale, *details, state, self._messages.say("status.cost", locale, count=job.cost))
 
     async def running(self, job: Job, progress: JobProgress | None, locale: str | None) -> Parcel:
         """Percent and, where the painter made some, previews."""
@@ -120,11 +121,9 @@ class StatusWriter:
         balance = await self._storage.credits.balance(job.user_id, job.guild_id, allowance=allowance)
         return [] if balance.available is None else [self._messages.say("status.left", locale, count=balance.available)]
 
-    def _on_the_way(
-        self, job: Job, locale: str | None, state: str, *details: str, picture: Upload | None = None
-    ) -> Parcel:
+    def _on_the_way(self, job: Job, locale: str | None, *details: str, picture: Upload | None = None) -> Parcel:
         return Parcel(
-            content=self._text(job, locale, [state, *details]),
+            content=self._text(job, locale, details),
             picture=picture,
             filename="preview",
             view=cancel_view(self._messages, job.id, locale),

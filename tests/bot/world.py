@@ -35,7 +35,8 @@ from generation.clock import SystemClock
 from generation.engine.settings import EngineSettings
 
 PAINTER = "tests.bot.drawing_painter:DrawingPainter"
-PATIENCE = 20.0  # seconds that anything in these tests may take at most, on a busy machine
+PATIENCE = 60.0  # seconds that anything in these tests may take at most, on a busy machine
+QUICK = EngineSettings(heartbeat_seconds=0.2, first_pause=0.01, longest_pause=0.1, painter=PAINTER)
 MODERATOR = discord.Permissions(moderate_members=True)
 
 SETTINGS = """
@@ -165,19 +166,18 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, *, settings: str = SETTINGS, painter: str = PAINTER, working: bool = True
+    folder: Path, *, settings: str = SETTINGS, engine_settings: EngineSettings = QUICK, working: bool = True
 ) -> AsyncIterator[World]:
     """A new world whose bot keeps its things in `folder`. Without `working`, orders are taken but nothing is drawn."""
     (folder / "config.toml").write_text(settings)
     clock = MovableClock()
-    engine_settings = EngineSettings(heartbeat_seconds=0.2, first_pause=0.01, longest_pause=0.1, painter=painter)
     async with AsyncExitStack() as outer:
         running = await outer.enter_async_context(AsyncExitStack())
         app = await running.enter_async_context(
             open_app(load_config(folder / "config.toml"), engine_settings=engine_settings, clock=clock)
         )
         # What `simcord.run` does, without the part that pytest's fixtures cannot undo: they end in another context.
-        env = Env(app.client, shard_count=1)
+        env = Env(app.client, shard_count=1, settle_timeout=PATIENCE)
         await env.start()
         outer.push_async_callback(_shut_down, env)
         guild = env.create_guild("Harbour")
