@@ -40,6 +40,10 @@ ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child 
 # How long a process whose socket is closed may take to be gone by itself.
 FAREWELL_SECONDS = 2.0
 REAP_EVERY = 0.01
+# How long what it printed may still be read then: a process of its own making may keep the pipe open for ever.
+LAST_OUTPUT_SECONDS = 1.0
+# How long an interpreter may take to its first word, on a slow disk and a busy machine.
+FIRST_WORD_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -180,7 +184,8 @@ class WorkerProcess:
             ours.close() if self._writer is None else self._writer.close()
             self._writer = None
             await self._bury(process)
-            await relay
+            await asyncio.wait({relay}, timeout=LAST_OUTPUT_SECONDS)
+            relay.cancel()
             self._process = None
             self.last_words = " | ".join(filter(None, [self.last_words, _how_it_ended(process.returncode), *said]))
             self._model, self._loras = None, ()
@@ -215,9 +220,10 @@ class WorkerProcess:
     async def _listen(self, reader: asyncio.StreamReader) -> bool:
         """Take in frames until the process is gone or has to be killed."""
         self.last_words = ""
+        patience = FIRST_WORD_SECONDS
         while True:
             try:
-                async with asyncio.timeout(self._patience()):
+                async with asyncio.timeout(patience):
                     frame = await read_frame(reader)
             except TimeoutError:
                 self.last_words = "gave no sign in time"
@@ -234,6 +240,7 @@ class WorkerProcess:
                     self._become(WorkerState.IDLE)
                 case Step() | Done() | Failed():
                     self._take(frame)
+            patience = self._patience()
 
     def _take(self, frame: Step | Done | Failed) -> None:
         """A sign of the painter, about the current batch."""
@@ -243,7 +250,8 @@ class WorkerProcess:
         self._last_sign = self._clock.monotonic()
         if isinstance(frame, Step):
             if not current.answer.done():
-                current.on_progress(frame.progress)
+                # On a turn of its own: should it raise, the loop's handler is told and this worker goes on.
+                asyncio.get_running_loop().call_soon(current.on_progress, frame.progress)
             return
         if isinstance(frame, Done):
             self._deaths = 0

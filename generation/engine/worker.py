@@ -133,6 +133,7 @@ class Worker:
                     os._exit(1)  # the parent is gone, and with it everyone who could want a result
 
     def _beat(self, seconds: float) -> None:
+        self._send(Heartbeat())
         while not self._ending.wait(seconds):
             self._send(Heartbeat())
 

@@ -91,6 +91,18 @@ async def test_a_cancel_takes_effect_at_the_next_step_and_touches_no_other_batch
         assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
 
 
+async def test_a_listener_that_raises_does_not_harm_the_worker() -> None:
+    def fail(progress: Progress) -> None:
+        raise RuntimeError("a bug elsewhere")
+
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    async with asyncio.timeout(SOON), local_engine() as engine:
+        worker = await engine.idle()
+        assert len((await engine.paint(worker, batch("red"), fail)).pictures) == 1
+    assert len(told) == 4
+
+
 async def test_a_caller_who_leaves_cancels_the_batch() -> None:
     async with asyncio.timeout(SOON), local_engine() as engine:
         worker = await engine.idle()
@@ -135,7 +147,9 @@ async def test_a_process_killed_while_idle_is_replaced() -> None:
 @pytest.mark.crash
 @pytest.mark.parametrize("silent", ["painter", "process"])
 async def test_a_worker_that_hangs_is_killed(silent: str) -> None:
-    settings = dataclasses.replace(QUICK, hang_seconds=1.0 if silent == "painter" else 600.0, silence_seconds=2.0)
+    settings = dataclasses.replace(QUICK, hang_seconds=1.0 if silent == "painter" else 600.0)
+    if silent == "process":
+        settings = dataclasses.replace(settings, silence_seconds=4.0)
     async with asyncio.timeout(SOON), local_engine(settings=settings) as engine:
         worker = await engine.idle()
         if silent == "process":
