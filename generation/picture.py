@@ -30,6 +30,8 @@ PNG_COMPRESSION = 4
 # One JPEG segment, which the EXIF block has to fit into, less its own markers.
 MAX_EXIF_BYTES = 65_000
 
+# Pillow's own bounds: an error from twice its limit on, below that a warning, which a program may have made an error.
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _EXIF_UNICODE = b"UNICODE\0"
 # What the WebUI calls the samplers that recipes name.
 _WEBUI_SAMPLERS = {
@@ -70,9 +72,7 @@ def read_recipe(data: bytes) -> Recipe | None:
                 return _recipe_from_json(image.info.get(RECIPE_CHUNK))
             note = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.MakerNote)
             return _recipe_from_json(note.decode("utf-8") if isinstance(note, bytes) else None)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError):
-        return None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, *_BOMBS):
         return None
 
 
@@ -83,7 +83,7 @@ def open_picture(data: bytes) -> Image.Image:
     """
     try:
         image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
-    except (SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+    except (SyntaxError, ValueError, struct.error, *_BOMBS) as error:
         raise UnidentifiedImageError("not a readable picture") from error
     if image.width * image.height > MAX_PIXELS:
         raise UnidentifiedImageError(f"a picture of {image.width}×{image.height} pixels is too large")

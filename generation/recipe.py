@@ -26,7 +26,8 @@ class LoraUse:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _within("lora weight", self.weight, -2, 2)
+        _text("lora", self.name)
+        object.__setattr__(self, "weight", _number("lora weight", self.weight, -2, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class Source:
     strength: float
 
     def __post_init__(self) -> None:
-        _within("strength", self.strength, 0, 1)
+        _text("source", self.digest)
+        object.__setattr__(self, "strength", _number("strength", self.strength, 0, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +68,18 @@ class Recipe:
     source: Source | None = None
 
     def __post_init__(self) -> None:
+        for name in ("prompt", "negative_prompt", "model"):
+            _text(name, getattr(self, name))
+        if self.scheduler is not None:
+            _text("scheduler", self.scheduler)
         for name in ("width", "height"):
             side = getattr(self, name)
-            _within(name, side, 8, MAX_SIDE)
+            _whole(name, side, 8, MAX_SIDE)
             if side % 8:
                 raise InvalidRecipe(name=name, value=side, allowed="a multiple of 8")
-        _within("seed", self.seed, 0, MAX_SEED)
-        _within("steps", self.num_inference_steps, 1, MAX_STEPS)
-        _within("cfg", self.guidance_scale, 1, 20)
+        _whole("seed", self.seed, 0, MAX_SEED)
+        _whole("steps", self.num_inference_steps, 1, MAX_STEPS)
+        object.__setattr__(self, "guidance_scale", _number("cfg", self.guidance_scale, 1, 20))
         if len(self.loras) > MAX_LORAS:
             raise InvalidRecipe(name="lora", value=len(self.loras), allowed=f"at most {MAX_LORAS}")
 
@@ -153,6 +159,19 @@ class Recipe:
 PER_PICTURE_FIELDS = frozenset({"prompt", "negative_prompt", "seed", "source"})
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def _number(name: str, value: float, low: float, high: float) -> float:
+    """As a float, and 0 without a sign: JSON writes 5 unlike 5.0, but equal recipes shall have equal canonical JSON."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InvalidRecipe(name=name, value=value, allowed=f"{low} to {high}")
+    return float(value) + 0.0
+
+
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidRecipe(name=name, value=value, allowed=f"a whole number from {low} to {high}")
+
+
+def _text(name: str, value: str) -> None:
+    """A string that can be stored: half of a surrogate pair cannot be written as UTF-8."""
+    if not isinstance(value, str) or any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidRecipe(name=name, value=value, allowed="text")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_sdxl import build_pipeline, spec_for
 
 from generation.catalogue import ModelSpec
 from generation.engine.settings import PainterSettings
 from generation.painter.painter import Painter
+from tests.painter.tiny_sdxl import build_pipeline, spec_for
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

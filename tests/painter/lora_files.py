@@ -10,10 +10,10 @@ from diffusers import StableDiffusionXLPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
-from tiny_sdxl import build_pipeline
 
 from generation.catalogue import LoraSpec
 from generation.loras import read_lora
+from tests.painter.tiny_sdxl import build_pipeline
 
 UNET_MODULES = ["to_q", "to_k", "to_v", "to_out.0", "conv1"]
 TEXT_MODULES = ["q_proj", "v_proj"]

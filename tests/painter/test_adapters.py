@@ -6,9 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lora_files import as_kohya, save_lora
 from safetensors.torch import load_file, save_file
-from tiny_sdxl import distance, paint, recipe
 
 from generation.catalogue import LoraSpec, ModelSpec
 from generation.engine.protocol import Picture
@@ -17,6 +15,8 @@ from generation.errors import ModelUnavailable
 from generation.painter.adapters import CAPACITY
 from generation.painter.painter import Painter
 from generation.recipe import LoraUse
+from tests.painter.lora_files import as_kohya, save_lora
+from tests.painter.tiny_sdxl import distance, paint, recipe
 
 
 @pytest.fixture(scope="module")

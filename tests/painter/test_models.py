@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from original_checkpoint import save_original
 from safetensors.torch import load_file, save_file
-from tiny_sdxl import build_pipeline, distance, paint, recipe, spec_for
 
 from generation.catalogue import ModelSpec
 from generation.engine.settings import PainterSettings
@@ -19,6 +17,8 @@ from generation.errors import ModelUnavailable
 from generation.painter.devices import choose_placement
 from generation.painter.models import load_model
 from generation.painter.painter import Painter
+from tests.painter.original_checkpoint import save_original
+from tests.painter.tiny_sdxl import build_pipeline, distance, paint, recipe, spec_for
 
 CPU = PainterSettings(device="cpu")
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 from PIL import Image
-from tiny_sdxl import NATIVE_SIZE, distance, paint, pixels, recipe
 
 from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Picture, Task
@@ -19,6 +18,7 @@ from generation.painter.painter import PAINTED_FIELDS, Painter, pictures_at_once
 from generation.painter.schedulers import SCHEDULERS
 from generation.picture import read_recipe
 from generation.recipe import Recipe, Source
+from tests.painter.tiny_sdxl import NATIVE_SIZE, distance, paint, pixels, recipe
 
 # Batched kernels add in another order than those for one picture; nothing else may differ.
 ROUNDING = 0.2

@@ -8,7 +8,6 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from PIL import Image
-from tiny_sdxl import NATIVE_SIZE, paint, recipe
 
 from generation.catalogue import ModelSpec
 from generation.engine.protocol import Progress
@@ -18,6 +17,7 @@ from generation.painter.painter import Painter
 from generation.painter.previews import SDXL_BIAS, Previewer
 from generation.painter.schedulers import SCHEDULERS, Estimate, make_scheduler
 from generation.recipe import Source
+from tests.painter.tiny_sdxl import NATIVE_SIZE, paint, recipe
 
 
 def test_every_step_is_told(painter: Painter, tiny: ModelSpec) -> None:

@@ -1,0 +1,170 @@
+"""The recipe: exact through JSON, and a batch key that only lets pictures share a pass that may."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from generation.errors import InvalidRecipe
+from generation.recipe import MAX_SEED, PER_PICTURE_FIELDS, LoraUse, Recipe, Source
+from tests.recipe_strategies import recipes
+
+PLAIN = Recipe(
+    prompt="a boat", model="pocket", width=128, height=128, seed=7, num_inference_steps=20, guidance_scale=4.5
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+class TestJson:
+    @given(recipes)
+    def test_a_recipe_comes_back_as_it_was(self, recipe: Recipe) -> None:
+        assert Recipe.from_json(recipe.to_json()) == recipe
+        assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+    @given(recipes)
+    def test_the_canonical_form_is_canonical(self, recipe: Recipe) -> None:
+        text = recipe.to_json()
+        assert Recipe.from_json(text).to_json() == text
+        assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @given(recipes, recipes)
+    def test_different_recipes_have_different_texts(self, one: Recipe, other: Recipe) -> None:
+        assume(one != other)
+        assert one.to_json() != other.to_json()
+
+    def test_equal_recipes_have_equal_texts(self) -> None:
+        one = dataclasses.replace(PLAIN, guidance_scale=5, loras=(LoraUse(name="neon", weight=-0.0),))
+        other = dataclasses.replace(PLAIN, guidance_scale=5.0, loras=(LoraUse(name="neon", weight=0),))
+        assert one == other
+        assert one.to_json() == other.to_json()
+
+    def test_what_was_never_said_is_not_written(self) -> None:
+        assert set(PLAIN.to_dict()) == {
+            *("version", "prompt", "model", "width", "height", "seed", "num_inference_steps", "guidance_scale")
+        }
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"version": 2},
+            {"version": None},
+            {"unheard_of": 1},
+            {"prompt": 3},
+            {"prompt": None},
+            {"prompt": "half a pair: \ud83d"},
+            {"model": ["pocket"]},
+            {"negative_prompt": {}},
+            {"scheduler": 5},
+            {"width": 100},
+            {"width": 128.0},
+            {"width": "128"},
+            {"height": 0},
+            {"height": 9000},
+            {"seed": -1},
+            {"seed": MAX_SEED + 1},
+            {"seed": 1.5},
+            {"seed": True},
+            {"num_inference_steps": 0},
+            {"num_inference_steps": 2.5},
+            {"guidance_scale": 0.5},
+            {"guidance_scale": math.nan},
+            {"guidance_scale": "5"},
+            {"loras": 5},
+            {"loras": [5]},
+            {"loras": [{}]},
+            {"loras": [{"name": 5}]},
+            {"loras": [{"name": "neon", "weight": 3}]},
+            {"loras": [{"name": "neon", "weight": None}]},
+            {"loras": [{"name": "neon"}] * 5},
+            {"source": 5},
+            {"source": {"digest": "ab"}},
+            {"source": {"digest": 5, "strength": 0.5}},
+            {"source": {"digest": "ab", "strength": 2}},
+        ],
+    )
+    def test_what_is_not_a_recipe_is_refused(self, change: dict[str, Any]) -> None:
+        with pytest.raises(InvalidRecipe):
+            Recipe.from_dict(PLAIN.to_dict() | change)
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "5", "null", "[" * 100_000, '"x"', '{"version": 1}'])
+    def test_what_is_not_even_json_is_refused(self, text: str) -> None:
+        with pytest.raises(InvalidRecipe):
+            Recipe.from_json(text)
+
+    @given(json_values)
+    def test_other_json_is_refused_and_nothing_worse(self, content: object) -> None:
+        with pytest.raises(InvalidRecipe):
+            Recipe.from_json(json.dumps(content))
+
+    @given(st.dictionaries(st.sampled_from([field.name for field in dataclasses.fields(Recipe)]), json_values))
+    def test_any_values_in_a_recipes_fields_make_a_recipe_or_are_refused(self, changes: dict[str, Any]) -> None:
+        try:
+            recipe = Recipe.from_dict(PLAIN.to_dict() | changes)
+        except InvalidRecipe:
+            return
+        assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+class TestBatchKey:
+    ANOTHER = {
+        "model": "sdxl",
+        "width": 64,
+        "height": 64,
+        "num_inference_steps": 21,
+        "guidance_scale": 5.0,
+        "scheduler": "euler",
+        "loras": (LoraUse(name="neon"),),
+    }
+
+    @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
+    def test_every_field_but_a_pictures_own_is_in_it(self, name: str) -> None:
+        """A field added later fails here until it is said whether pictures that differ in it may share a pass."""
+        if name in PER_PICTURE_FIELDS:
+            assert name in {"prompt", "negative_prompt", "seed", "source"}
+            return
+        assert dataclasses.replace(PLAIN, **{name: self.ANOTHER[name]}).batch_key() != PLAIN.batch_key()
+
+    @given(recipes, st.text(max_size=20), st.text(max_size=20), st.integers(0, MAX_SEED))
+    def test_words_and_seeds_are_not(self, recipe: Recipe, prompt: str, negative_prompt: str, seed: int) -> None:
+        other = dataclasses.replace(recipe, prompt=prompt, negative_prompt=negative_prompt, seed=seed)
+        assert other.batch_key() == recipe.batch_key()
+        assert hash(other.batch_key()) == hash(recipe.batch_key())
+
+    def test_of_a_source_only_its_strength_is(self) -> None:
+        def key(source: Source | None) -> object:
+            return dataclasses.replace(PLAIN, source=source).batch_key()
+
+        assert key(Source(digest="a", strength=0.5)) == key(Source(digest="b", strength=0.5))
+        assert len({key(None), key(Source(digest="a", strength=0)), key(Source(digest="a", strength=0.5))}) == 3
+
+
+class TestCost:
+    @pytest.mark.parametrize(
+        ("changes", "cost"),
+        [
+            ({}, 1),
+            ({"num_inference_steps": 60}, 3),
+            ({"width": 256, "height": 256}, 4),
+            ({"num_inference_steps": 1}, 1),
+            ({"width": 256, "height": 256, "source": Source(digest="", strength=0.5)}, 2),
+            ({"source": Source(digest="", strength=0)}, 1),
+            ({"num_inference_steps": 30}, 2),
+        ],
+    )
+    def test_it_follows_area_and_steps_that_run(self, changes: dict[str, Any], cost: int) -> None:
+        assert dataclasses.replace(PLAIN, **changes).cost(native_size=128, default_steps=20) == cost
+
+    @given(recipes)
+    def test_it_is_at_least_one(self, recipe: Recipe) -> None:
+        assert recipe.cost(native_size=1024, default_steps=30) >= 1
+        assert 0 <= recipe.steps_to_run <= recipe.num_inference_steps
