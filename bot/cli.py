@@ -59,12 +59,13 @@ def run(config: ConfigOption = None) -> None:
 def demo(
     config: ConfigOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where the page is served; 0 takes a free port.")] = 8765,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a tab where there is a display.")] = True,
 ) -> None:
     """Open the real bot on an in-memory Discord in a browser tab. Needs no token."""
     settings = _configured(config)
     from bot.demo import run
 
-    run(settings, port)
+    run(settings, port, open_browser=open_browser)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

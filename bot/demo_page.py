@@ -1,0 +1,157 @@
+"""The in-memory Discord of the demo, and the page of its one channel, which changes by itself while it is looked at.
+
+simcord's Preview publishes a page's contents when it is told to, and takes a click on the newest publication only. The
+bot edits its messages at any time, a preview every two seconds, so both are done here in Discord's manner: the page is
+published anew when it asks how things stand and something has happened, and a click is good as long as the buttons of
+its message are the ones that the person saw. (`Preview.refresh()` would publish too, but a click that comes in the
+meantime is lost and leaves the page waiting for its outcome for ever.)
+
+These are internals of simcord, which is why `pyproject.toml` holds it to one minor version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import discord
+import simcord
+from simcord.preview import Preview
+
+from bot.client import LimnerClient
+from bot.demo import DemoNotInstalled, PortTaken
+
+MODERATOR = discord.Permissions(moderate_members=True)
+# What an action of a person may take until the bot has answered, on a machine that is busy drawing.
+SETTLE_SECONDS = 30.0
+# How far back a page may be behind: publications of one page whose buttons are remembered.
+REMEMBERED = 50
+
+
+@asynccontextmanager
+async def open_page(client: LimnerClient, port: int, *, topic: str) -> AsyncIterator[LivePage]:
+    """Log the bot in to an in-memory server with two members and a moderator, and serve its channel's page.
+
+    Raises `PortTaken` or `DemoNotInstalled`.
+    """
+    async with simcord.run(client, shard_count=1, settle_timeout=SETTLE_SECONDS, check_errors=False) as env:
+        # simcord's clock stands still at one moment, from which ids are made: these are the same in every demo, and
+        # so whoever keeps the storage finds their credits again; those of messages and interactions are not.
+        server = env.create_guild("Limner")
+        channel = server.create_text_channel("drawings", topic=topic)
+        moderators = server.create_role("Moderators", permissions=MODERATOR)
+        people = [
+            server.add_member(env.create_user("ada")),
+            server.add_member(env.create_user("ben")),
+            server.add_member(env.create_user("moderator"), roles=[moderators]),
+        ]
+        await put_clock_forward(env)
+        assert client.user is not None
+        await client.user.edit(username="Limner")
+        async with AsyncExitStack() as stack:
+            try:
+                page = await stack.enter_async_context(LivePage(env, channel, people, port=port))
+            except simcord.SetupError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise PortTaken(port=port) from error
+                raise DemoNotInstalled(detail=str(error)) from error
+            yield page
+
+
+async def put_clock_forward(env: simcord.Env) -> None:
+    """To the real time."""
+    await env.advance_time(max(0.0, (datetime.now(UTC) - env.now()).total_seconds()))
+
+
+class LivePage(Preview):  # type: ignore[misc]  # simcord is not typed for us
+    """An async context manager that serves the page. `url` is its address; `wait_closed()` ends when a person ends it.
+
+    Everything runs on the event loop of `env`. The in-memory Discord's clock is put forward to the real time with every
+    action, so that messages bear the time at which they are written.
+    """
+
+    def __init__(
+        self, env: simcord.Env, channel: simcord.ChannelHandle, viewers: Sequence[simcord.MemberActor], *, port: int
+    ) -> None:
+        super().__init__(
+            env,
+            channel,
+            tuple(viewers),
+            layout="channel",
+            display="responsive",
+            width=1280,
+            height=900,
+            locale="en-US",
+            timezone="UTC",
+            presentation_time=None,
+            assets=None,
+            port=port,
+        )
+        self._turn = asyncio.Lock()
+        self._requests_shown: dict[str, int] = {}
+        self._buttons_shown: defaultdict[str, dict[int, Mapping[str, object]]] = defaultdict(dict)
+
+    def _page_payload(self, page: Any) -> dict[str, Any]:
+        """What a page gets when it asks, which it does twice a second."""
+        # Whatever the bot does to a message is a request to Discord. An action in progress publishes its own result.
+        requests = len(self.env.http_requests)
+        if self._requests_shown.get(page.id) != requests and self._active_action is None:
+            self._requests_shown[page.id] = requests
+            self._advance_presentation_time()
+            self._publish(page, reason="refresh")
+        payload: dict[str, Any] = super()._page_payload(page)
+        return payload
+
+    def _publish(self, page: Any, **options: Any) -> None:
+        super()._publish(page, **options)
+        shown = self._buttons_shown[page.id]
+        shown[page.revision] = {
+            message_id: message.get("components") for message_id, message in page.snapshot["messages"].items()
+        }
+        shown.pop(page.revision - REMEMBERED, None)
+
+    async def _action(self, context_id: str | None, body: Any) -> dict[str, Any]:
+        """A click, a command, a change of viewer: one at a time, as Preview takes no two."""
+        async with self._turn:
+            await put_clock_forward(self.env)
+            page = self._get_page(context_id)
+            if isinstance(body, Mapping):
+                if self._still_good(page, body):
+                    body = {**body, "published_revision": page.revision}
+                body = {**body, **_typed_command(page, body)}
+            receipt: dict[str, Any] = await super()._action(context_id, body)
+            return receipt
+
+    def _still_good(self, page: Any, body: Mapping[str, Any]) -> bool:
+        """Whether an action on an older publication means the same on the newest."""
+        shown = self._buttons_shown[page.id]
+        seen, target = body.get("published_revision"), body.get("target_id")
+        if seen not in shown or page.revision not in shown:
+            return False
+        return target is None or shown[seen].get(str(target)) == shown[page.revision].get(str(target))
+
+
+def _typed_command(page: Any, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a message, `/imagine a boat`, the command that it is when it is typed or pasted whole in Discord.
+
+    The page itself knows only commands that were chosen from its list. What follows the name is the first option.
+    """
+    if body.get("kind") != "send_message":
+        return {}
+    name, _, rest = str(body.get("content")).strip().partition(" ")
+    for command in page.command_catalog.get("entries", []):
+        options = {option["name"]: rest.strip() for option in command["options"][:1]} if rest else {}
+        needed = {option["name"] for option in command["options"] if option.get("required")}
+        if name == f"/{command['invocation']}" and needed == options.keys():
+            return {
+                "kind": "run_command",
+                "command_id": command["commandId"],
+                "path": command["path"],
+                "schema_fingerprint": command["schemaFingerprint"],
+                "options": options,
+            }
+    return {}
