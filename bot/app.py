@@ -139,7 +139,6 @@ async def open_app(
             settings=engine_settings or EngineSettings(hang_seconds=config.queue.hang_seconds),
         )
         client = LimnerClient(api_url=config.discord.api_url, shard_count=config.discord.shard_count, clock=clock)
-        stack.push_async_callback(client.close)
         routes = MessageRoutes(client, clock=clock)
         # The queue is told of orders and tells of jobs: of the three, it is built last.
         orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: dispatcher.submit(job))
@@ -226,7 +225,7 @@ async def serve(config: Config, token: str) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with open_app(config) as app:
+    async with open_app(config) as app, app.client:
         await _log_in(app.client, token)
         async with app.working() as queue, _metrics_served(app, queue):
             connection = asyncio.create_task(app.client.connect(), name="gateway")

@@ -1,0 +1,137 @@
+"""`python -m bot run`: a real process, real HTTP, a real gateway, the pocket model; the server is not Discord's."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from bot.app import open_app
+from bot.client import api_root
+from bot.config import load_config
+from bot.single_instance import AlreadyRunning
+from storage.errors import StorageOutdated
+from tests.bot.local_discord import GOOD_TOKEN, imagine, local_discord
+from tests.bot.world import PATIENCE, QUICK, SETTINGS, wait_for
+
+ROOT = Path(__file__).parent.parent.parent
+MAX_BOT_MEGABYTES = 150
+PATIENCE_WITH_PROCESSES = 3 * PATIENCE  # Python and torch take their time to load where others work too
+
+
+def settings_in(folder: Path) -> Path:
+    path = folder / "config.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+@asynccontextmanager
+async def bot_process(folder: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program as people start it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "run", "--config", str(settings_in(folder)),
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def why_not(folder: Path, **environment: str) -> str:
+    """The sentence with which the program does not start."""
+    async with bot_process(folder, **environment) as process:
+        _, said = await asyncio.wait_for(process.communicate(), PATIENCE_WITH_PROCESSES)
+        assert process.returncode == 1
+    lines = said.decode().splitlines()
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+async def test_an_order_over_the_wire_and_a_stop_in_good_order(tmp_path: Path) -> None:
+    async with (
+        local_discord() as discord,
+        bot_process(tmp_path, DISCORD_TOKEN=GOOD_TOKEN, LIMNER_DISCORD__API_URL=discord.url) as bot,
+    ):
+        await asyncio.wait_for(discord.identified.wait(), PATIENCE_WITH_PROCESSES)
+        assert {command["name"] for command in discord.commands} == {"imagine", "queue", "info", "quota"}
+        megabytes = psutil.Process(bot.pid).memory_info().rss / 2**20
+        assert megabytes < MAX_BOT_MEGABYTES
+
+        await discord.send_event("INTERACTION_CREATE", imagine("a red boat on the sea --n 1 --steps 4 --seed 7"))
+        await wait_for(lambda: discord.bodies("POST", "/callback"))
+        (first,) = discord.bodies("POST", "/callback")
+        assert "Queued" in first["data"]["content"]
+        await wait_for(
+            lambda: any("Done in" in body["content"] for body in discord.bodies("PATCH", "/webhooks/")),
+            about=lambda: discord.requests,
+            seconds=PATIENCE_WITH_PROCESSES,
+        )
+        with Image.open(io.BytesIO(discord.files["limner-1.png"])) as picture:
+            assert picture.size[0] >= 128
+
+        children = psutil.Process(bot.pid).children(recursive=True)
+        started = time.monotonic()
+        bot.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(bot.wait(), PATIENCE) == 0
+        assert time.monotonic() - started < 20
+        assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_without_a_token_it_says_where_one_belongs(tmp_path: Path) -> None:
+    assert "DISCORD_TOKEN" in await why_not(tmp_path, DISCORD_TOKEN="")
+
+
+async def test_a_wrong_token_and_a_server_that_is_not_there_are_named(tmp_path: Path) -> None:
+    async with local_discord() as discord:
+        said = await why_not(tmp_path, DISCORD_TOKEN="x", LIMNER_DISCORD__API_URL=discord.url)
+        assert "does not know this token" in said
+    said = await why_not(tmp_path, DISCORD_TOKEN="x", LIMNER_DISCORD__API_URL=discord.url)
+    assert "cannot be reached" in said
+
+
+async def test_a_second_bot_on_the_same_database_is_refused(tmp_path: Path) -> None:
+    config = load_config(settings_in(tmp_path))
+    async with open_app(config, engine_settings=QUICK):
+        with pytest.raises(AlreadyRunning):
+            async with open_app(config, engine_settings=QUICK):
+                pass
+    async with open_app(config, engine_settings=QUICK):
+        pass
+
+
+async def test_a_database_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    config = load_config(settings_in(tmp_path))
+    async with open_app(config, engine_settings=QUICK):
+        pass
+    with sqlite3.connect(tmp_path / "limner.sqlite3") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(StorageOutdated):
+        async with open_app(config, engine_settings=QUICK):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("http://localhost:8080", "http://localhost:8080/api/v10"),
+        ("http://localhost:8080/", "http://localhost:8080/api/v10"),
+        ("https://proxy/api/v10", "https://proxy/api/v10"),
+        ("https://proxy/discord/v10/", "https://proxy/discord/v10"),
+    ],
+)
+def test_the_address_of_another_server(url: str, root: str) -> None:
+    assert api_root(url) == root
