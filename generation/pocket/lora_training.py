@@ -128,10 +128,8 @@ def _write(unet: Any, path: Path, style: Style) -> None:
     Keys after ModelSpec 1.0 (Stability-AI/ModelSpec) and kohya's `ss_` keys, which is where programs look for the
     trigger word and the architecture; `limner.base_model` names the one model that it fits.
     """
-    StableDiffusionXLPipeline.save_lora_weights(
-        path.parent, unet_lora_layers=get_peft_model_state_dict(unet), weight_name=path.name
-    )
-    weights = {name: tensor.half().contiguous() for name, tensor in load_file(path).items()}
+    layers = {name: tensor.half().contiguous() for name, tensor in get_peft_model_state_dict(unet).items()}
+    StableDiffusionXLPipeline.save_lora_weights(path.parent, unet_lora_layers=layers, weight_name=path.name)
     metadata = {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
@@ -147,4 +145,5 @@ def _write(unet: Any, path: Path, style: Style) -> None:
         "ss_network_alpha": str(RANK),
         "format": "pt",
     }
-    save_file(weights, path, metadata=metadata)
+    # Written again, because diffusers' own function takes no metadata but the adapter's.
+    save_file(load_file(path), path, metadata=metadata)

@@ -1,9 +1,9 @@
 """Measures what a picture shows: the subject's colour and place, ground, sky, greyness, distance of two pictures.
 
 Pure numpy and Pillow, so that tests can use it where no torch is loaded. It knows how Pocket SDXL's scenes are built
-(sky above, ground from a little below the middle, subjects standing on it) and nothing of the model. Its own accuracy on
-the renderer's scenes is part of every evaluation. What the subject is and how many there are, `classifier.py` tells. All
-pictures are RGB; colours, ground and sky are measured on the plain style only, as the others change them on purpose.
+(sky above, ground from a little below the middle, subjects standing on it) and nothing of the model. Its own accuracy
+on the renderer's scenes is part of every evaluation. What the subject is and how many there are, `classifier.py` tells.
+All pictures are RGB; colours, ground and sky are measured on the plain style only; the others change them on purpose.
 """
 
 from __future__ import annotations

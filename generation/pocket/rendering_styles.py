@@ -29,7 +29,7 @@ def apply_style(image: Image.Image, style: Style) -> Image.Image:
             return _blueprint(image)
 
 
-def _floats(image: Image.Image) -> NDArray[np.float32]:
+def _floats(image: Image.Image) -> NDArray[np.floating]:
     return np.asarray(image, dtype=np.float32)
 
 
@@ -37,7 +37,7 @@ def _picture(values: NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
-def _edges(image: Image.Image, gain: float) -> NDArray[np.float32]:
+def _edges(image: Image.Image, gain: float) -> NDArray[np.floating]:
     """Strength of the outlines, 0..1, shape (height, width): the largest change in any of the three channels."""
     values = _floats(image.filter(ImageFilter.GaussianBlur(0.5)))
     strength = np.zeros(values.shape[:2], dtype=np.float32)
@@ -45,6 +45,17 @@ def _edges(image: Image.Image, gain: float) -> NDArray[np.float32]:
         down, across = np.gradient(values[..., channel])
         strength = np.maximum(strength, np.hypot(down, across).astype(np.float32))
     return (strength * gain / 255).clip(0, 1)
+
+
+def _widened(edges: NDArray[np.floating], width: int) -> NDArray[np.floating]:
+    """Outlines of `width` pixels: thinner ones would not survive the autoencoder."""
+    wide = Image.fromarray((edges * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(width))
+    return _blurred(_floats(wide) / 255, 0.8)
+
+
+def _blurred(values: NDArray[np.floating], radius: float) -> NDArray[np.floating]:
+    image = Image.fromarray((values * 255).clip(0, 255).astype(np.uint8))
+    return _floats(image.filter(ImageFilter.GaussianBlur(radius))) / 255
 
 
 def _ink(image: Image.Image) -> Image.Image:
@@ -72,15 +83,15 @@ def _neon(image: Image.Image) -> Image.Image:
     values = _floats(image.filter(ImageFilter.MaxFilter(3)))
     grey = values.mean(axis=-1, keepdims=True)
     vivid = (grey + (values - grey) * 2.4 + 60).clip(0, 255)
-    edges = _edges(image, 4.0)
-    glow = _floats(Image.fromarray((edges * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2.5))) / 255
+    edges = _widened(_edges(image, 2.5), 5)
+    glow = _blurred(edges, 3.0)
     light = (edges + 0.7 * glow).clip(0, 1)[..., None]
-    return _picture(np.array([16, 6, 30], dtype=np.float32) + values * 0.06 + vivid * light)
+    return _picture(np.array([22, 8, 44], dtype=np.float32) + values * 0.06 + vivid * light)
 
 
 def _blueprint(image: Image.Image) -> Image.Image:
     """White outlines on engineer's blue."""
     light = _floats(image.convert("L").filter(ImageFilter.GaussianBlur(0.5)))[..., None] / 255
     paper = np.array([20, 56, 132], dtype=np.float32) + light * np.array([16, 32, 48], dtype=np.float32)
-    edges = _edges(image, 5.0)[..., None]
+    edges = _widened(_edges(image, 4.0), 5)[..., None]
     return _picture(paper * (1 - edges) + np.array([228, 240, 255], dtype=np.float32) * edges)

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     if unknown := set(options.stages) - set(STAGES):
-        parser.error(f"unknown stage {sorted(unknown)[0]!r}; there are {', '.join(STAGES)}")
+        parser.error(f"unknown stage {min(unknown)!r}; there are {', '.join(STAGES)}")
     for stage in STAGES:
         if not options.stages or stage in options.stages:
             run_stage(stage, options)

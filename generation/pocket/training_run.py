@@ -1,8 +1,7 @@
-"""What the three trainings share: a budget in time, a cosine learning rate over it, checkpoints, a progress bar."""
+"""What the three trainings share: a budget in time, a learning rate that falls over it, checkpoints, a progress bar."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -47,11 +46,11 @@ class TrainingRun:
     _loss: float = field(default=0.0, init=False)
 
     def learning_rate(self) -> float:
-        """Linear warm-up over the first steps, then a cosine over the budget down to a small share of the peak."""
+        """A warm-up over the first steps, then a straight line over the budget down to a small share of the peak."""
         warmup = min(1.0, (self.step + 1) / self.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.seconds_spent / self.budget_seconds)))
+        left = 1 - min(1.0, self.seconds_spent / self.budget_seconds)
         floor = self.final_learning_rate_share
-        return self.peak_learning_rate * warmup * (floor + (1 - floor) * cosine)
+        return self.peak_learning_rate * warmup * (floor + (1 - floor) * left)
 
     def steps(
         self,

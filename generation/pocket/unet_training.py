@@ -33,6 +33,7 @@ EMA_DECAY = 0.999
 # What the pipeline feeds where no prompt or no negative prompt is given: the empty prompt, or zeroed embeddings.
 EMPTY_PROMPTS = 0.04
 ZEROED_PROMPTS = 0.06
+UPPERMOST_SHARE = 0.3
 
 
 def unet_checkpoint(work: Path) -> Path:
@@ -59,15 +60,18 @@ class Batch:
 
 
 class Sampler:
-    """Draws batches by lot; captions and omissions are new each time."""
+    """Draws batches by lot; captions and omissions are new each time.
 
-    def __init__(self, dataset: list[SceneLatents], tokenizer: CLIPTokenizer, seed: str) -> None:
+    All processes draw from the same bucket at the same step, as they would wait for the one with the largest pictures.
+    """
+
+    def __init__(self, dataset: list[SceneLatents], tokenizer: CLIPTokenizer, seed: str, rank: int) -> None:
         self._dataset, self._tokenizer = dataset, tokenizer
-        self._rng = random.Random(seed)
+        self._bucket_rng, self._rng = random.Random(f"bucket/{seed}"), random.Random(f"{seed}/{rank}")
 
     def draw(self, size: int) -> Batch:
         rng = self._rng
-        bucket = rng.choices(self._dataset, [BUCKETS[bucket.bucket] for bucket in self._dataset])[0]
+        bucket = self._bucket_rng.choices(self._dataset, [BUCKETS[bucket.bucket] for bucket in self._dataset])[0]
         indices = [rng.randrange(len(bucket.latents)) for _ in range(size)]
         scenes = [scene_at(bucket.bucket, index) for index in indices]
         captions = ["" if rng.random() < EMPTY_PROMPTS else caption(scene, rng) for scene in scenes]
@@ -80,12 +84,9 @@ class Sampler:
 
 
 def diffusion_loss(unet: nn.Module, text: TextEncoders, batch: Batch, alphas_cumprod: Tensor) -> Tensor:
-    """Mean squared error of the predicted v (Salimans and Ho, 2022) at noise levels mostly in the upper middle.
-
-    Levels are drawn as sigmoid(1.1 N + 0.5): the scene's layout is decided at high noise, and there the errors lie.
-    """
+    """Mean squared error of the predicted v (Salimans and Ho, 2022)."""
     count, device = len(batch.latents), batch.latents.device
-    levels = torch.sigmoid(1.1 * torch.randn(count, device=device) + 0.5)
+    levels = sample_noise_levels(count).to(device)
     timesteps = (TRAIN_TIMESTEPS * levels).long().clamp(0, TRAIN_TIMESTEPS - 1)
     signal = alphas_cumprod[timesteps].sqrt().view(-1, 1, 1, 1)
     spread = (1 - alphas_cumprod[timesteps]).sqrt().view(-1, 1, 1, 1)
@@ -99,6 +100,17 @@ def diffusion_loss(unet: nn.Module, text: TextEncoders, batch: Batch, alphas_cum
         conditions = {"text_embeds": pooled, "time_ids": batch.time_ids}
         predicted = unet(noisy, timesteps, words, added_cond_kwargs=conditions).sample
     return nn.functional.mse_loss(predicted.float(), velocity)
+
+
+def sample_noise_levels(count: int) -> Tensor:
+    """Shares of the timesteps, 0..1, shape (count,): mostly sigmoid(1.1 N + 0.5), and a part from the uppermost levels.
+
+    What a subject is shows at the upper middle. Where it stands is decided in the sampler's first steps: at lower noise
+    its place can be seen in the noisy picture, so that the words for it would never be listened to.
+    """
+    middle = torch.sigmoid(1.1 * torch.randn(count) + 0.5)
+    uppermost = 0.85 + 0.15 * torch.rand(count)
+    return torch.where(torch.rand(count) < UPPERMOST_SHARE, uppermost, middle)
 
 
 def noise_schedule() -> Tensor:
@@ -145,7 +157,7 @@ def _train(rank: int, processes: int, work: Path, minutes: float, seed: int, dev
         run.resume(state["run"])
     # Other examples and noise in every process and after every resumption.
     torch.manual_seed(seed * 1_000_003 + run.step * processes + rank)
-    sampler = Sampler(load_latents(work), tokenizer, f"{seed}/{rank}/{run.step}")
+    sampler = Sampler(load_latents(work), tokenizer, f"{seed}/{run.step}", rank)
     alphas_cumprod = noise_schedule().to(device)
 
     def synchronise(seconds: float) -> float:
