@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -51,6 +52,7 @@ class Database:
         engine = create_engine(url)
         try:
             with explained(engine):
+                try_file(engine.url)
                 async with engine.connect() as connection:
                     found = await revision_of(connection)
             if found != REVISION:
@@ -118,8 +120,16 @@ def explained(engine: AsyncEngine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise StorageUnavailable(database=database, detail=str(error.orig)) from error
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StorageUnavailable(database=database, detail=str(error)) from error
+
+
+def try_file(url: URL) -> None:
+    """Open a SQLite file once, without aiosqlite: where that cannot, its thread may end after the event loop and then
+    dies of it, with a traceback beside our one sentence. Raises `sqlite3.Error`."""
+    if url.get_backend_name() == "sqlite":
+        file = url.database or ":memory:"
+        sqlite3.connect(file, uri=file.startswith("file:")).close()
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

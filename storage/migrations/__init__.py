@@ -14,10 +14,9 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Connection, text
 
-from storage.database import REVISION, create_engine, explained, revision_of
+from storage.database import REVISION, create_engine, explained, revision_of, try_file
 from storage.errors import StorageOutdated
 
 _LOCK = 0x4C494D4E4552  # "LIMNER": any number will do, if no other program on that server uses it
@@ -41,7 +40,8 @@ async def _migrate(database: str) -> str:
     engine = create_engine(database)
     try:
         with explained(engine):
-            _make_room(database)
+            _make_room(engine.url)
+            try_file(engine.url)
             async with engine.execution_options(writes=True).begin() as connection:
                 if engine.dialect.name == "postgresql":  # SQLite's transaction is alone as it is
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -55,9 +55,8 @@ async def _migrate(database: str) -> str:
         await engine.dispose()
 
 
-def _make_room(database: str) -> None:
+def _make_room(url: URL) -> None:
     """SQLite makes its file, but not the folder around it."""
-    url = make_url(database)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 

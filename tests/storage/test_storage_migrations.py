@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:
     ],
 )
 async def test_a_database_that_cannot_be_had_is_said_plainly(database: str, said: str, tmp_path: Path) -> None:
+    threads = set(threading.enumerate())
     with pytest.raises(StorageUnavailable) as refusal:
         migrate(database)
     assert said in str(refusal.value.fields["detail"])
@@ -136,6 +138,7 @@ async def test_a_database_that_cannot_be_had_is_said_plainly(database: str, said
         async with open_storage(database=database, files=tmp_path):
             pass
     assert "swordfish" not in str(refusal.value)
+    assert set(threading.enumerate()) <= threads  # none that would complain when the event loop is gone
 
 
 @pytest.mark.skipif(not SERVER, reason="LIMNER_TEST_POSTGRES is not set")
