@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
 from storage.guilds import remember_guild
@@ -30,28 +31,10 @@ class LogEntry:
 
 @uninterrupted
 class ModeratorLog:
-    """Actions of moderators, per server. Entries are only ever added."""
+    """Actions of moderators, per server. Entries are only added, by the verbs that they tell of (`write_down`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def append(
-        self, guild_id: int, moderator_id: int, action: str, target_id: int | None, details: Mapping[str, Any]
-    ) -> None:
-        """Write down one action; `details` are JSON-ready."""
-        async with self._database.writing() as session:
-            now = self._database.now()
-            await remember_guild(session, guild_id, now)
-            session.add(
-                ModeratorLogRow(
-                    guild_id=guild_id,
-                    moderator_id=moderator_id,
-                    action=action,
-                    target_id=target_id,
-                    details=dict(details),
-                    created_at=now,
-                )
-            )
 
     async def latest(self, guild_id: int, limit: int) -> Sequence[LogEntry]:
         """The last `limit` actions in this server, newest first."""
@@ -74,3 +57,27 @@ class ModeratorLog:
                 )
                 for row in rows
             ]
+
+
+async def write_down(
+    session: AsyncSession,
+    guild_id: int,
+    moderator_id: int,
+    action: str,
+    target_id: int | None,
+    details: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> None:
+    """Add an entry in the transaction of what it tells of: neither is there alone. `details` are JSON-ready."""
+    await remember_guild(session, guild_id, now)
+    session.add(
+        ModeratorLogRow(
+            guild_id=guild_id,
+            moderator_id=moderator_id,
+            action=action,
+            target_id=target_id,
+            details=dict(details),
+            created_at=now,
+        )
+    )

@@ -44,7 +44,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
         guild_only=True,
         default_permissions=discord.Permissions(moderate_members=True),
     )
-    say, credits_of, log = services.messages.say, services.storage.credits, services.storage.moderator_log
+    say, credits_of = services.messages.say, services.storage.credits
 
     async def balance_of(user: discord.User | discord.Member, interaction: Interaction) -> Balance:
         member = replace(customer_of(interaction), user_id=user.id, moderator=_is_moderator(user))
@@ -74,8 +74,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     ) -> None:
         async with rejections_told(interaction):
             guild_id = await _admit(interaction)
-            await credits_of.set_allowance(user.id, guild_id, credits)
-            await log.append(guild_id, interaction.user.id, "quota.set", user.id, {"credits": credits})
+            await credits_of.set_allowance(user.id, guild_id, credits, by=interaction.user.id)
             renews = discord.utils.format_dt((await balance_of(user, interaction)).renews_at, "R")
             sentence = say("quota.set", interaction.locale.value, user=user.mention, credits=credits, renews=renews)
             await tell(interaction, sentence)
@@ -87,8 +86,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     ) -> None:
         async with rejections_told(interaction):
             guild_id = await _admit(interaction)
-            granted = await credits_of.grant(user.id, guild_id, credits)
-            await log.append(guild_id, interaction.user.id, "quota.grant", user.id, {"credits": credits})
+            granted = await credits_of.grant(user.id, guild_id, credits, by=interaction.user.id)
             sentence = say(
                 "quota.granted", interaction.locale.value, user=user.mention, credits=credits, granted=granted
             )
@@ -97,8 +95,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     async def reset(interaction: discord.Interaction[LimnerClient], user: discord.User) -> None:
         async with rejections_told(interaction):
             guild_id = await _admit(interaction)
-            await credits_of.clear_allowance(user.id, guild_id)
-            await log.append(guild_id, interaction.user.id, "quota.reset", user.id, {})
+            await credits_of.clear_allowance(user.id, guild_id, by=interaction.user.id)
             balance = await balance_of(user, interaction)
             key = "quota.reset_unlimited" if balance.allowance is None else "quota.reset"
             await tell(interaction, say(key, interaction.locale.value, user=user.mention, allowance=balance.allowance))
@@ -109,8 +106,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     ) -> None:
         async with rejections_told(interaction):
             guild_id = await _admit(interaction)
-            await credits_of.set_default(guild_id, credits)
-            await log.append(guild_id, interaction.user.id, "quota.default", None, {"credits": credits})
+            await credits_of.set_default(guild_id, credits, by=interaction.user.id)
             now = services.config.quota.daily_credits if credits is None else credits
             await tell(interaction, say("quota.default", interaction.locale.value, credits=now))
 

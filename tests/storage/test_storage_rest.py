@@ -31,16 +31,17 @@ async def test_settings_are_kept_per_scope_and_key(storage: Storage) -> None:
 
 
 async def test_the_moderator_log_tells_the_latest_first(storage: Storage, clock: Clock) -> None:
-    for number in range(4):
+    for number in range(1, 5):
         clock.tick(minutes=1)
-        await storage.moderator_log.append(HARBOUR, BEN, "quota_grant", ANNA, {"credits": number})
-    await storage.moderator_log.append(ORCHARD, BEN, "quota_default", None, {})
+        await storage.credits.grant(ANNA, HARBOUR, number, by=BEN)
+    await storage.credits.set_default(ORCHARD, 7, by=BEN)
+    await storage.credits.set_default(ORCHARD, 8)  # by nobody in particular
     latest = await storage.moderator_log.latest(HARBOUR, 2)
-    assert [entry.details for entry in latest] == [{"credits": 3}, {"credits": 2}]
-    assert (latest[0].moderator_id, latest[0].action, latest[0].target_id) == (BEN, "quota_grant", ANNA)
+    assert [entry.details for entry in latest] == [{"credits": 4}, {"credits": 3}]
+    assert (latest[0].moderator_id, latest[0].action, latest[0].target_id) == (BEN, "quota.grant", ANNA)
     assert latest[0].created_at == clock()
     [other] = await storage.moderator_log.latest(ORCHARD, 10)
-    assert other.target_id is None
+    assert (other.action, other.target_id, other.details) == ("quota.default", None, {"credits": 7})
 
 
 async def test_people_and_servers_become_known_by_what_they_do(storage: Storage, clock: Clock) -> None:
