@@ -69,6 +69,8 @@ class LimnerClient(discord.AutoShardedClient):
     services: Services
 
     def __init__(self, *, api_url: str, shard_count: int, clock: Clock) -> None:
+        # We have no voice: warnings that packages for it are missing would puzzle people.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         # No privileged intent, and nothing about members or messages: interactions come without being asked for.
         super().__init__(
             intents=discord.Intents(guilds=True),

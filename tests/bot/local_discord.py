@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, WSMsgType, web
 
 APPLICATION, BOT, GUILD, CHANNEL, MEMBER, INTERACTION, MESSAGE = (str(2**50 + number) for number in range(7))
 GOOD_TOKEN = "a-good-token"
+ANSWER = 4  # as a type of callbacks
 HELLO, HEARTBEAT, HEARTBEAT_ACK, IDENTIFY, DISPATCH = 10, 1, 11, 2, 0
 
 
@@ -44,37 +45,37 @@ class LocalDiscord:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/api/v10")
         if path == request.path:
-            return web.json_response({"message": "no such API version"}, status=404)
+            return json_response({"message": "no such API version"}, status=404)
         if path == "/gateway":
             return await self._speak(request)
         body = await self._body(request)
         self.requests.append((request.method, path, body))
         of_an_interaction = "/webhooks/" in path or "/callback" in path
         if not of_an_interaction and request.headers["Authorization"] != f"Bot {GOOD_TOKEN}":
-            return web.json_response({"message": "401: Unauthorized", "code": 0}, status=401)
+            return json_response({"message": "401: Unauthorized", "code": 0}, status=401)
         match request.method, path.split("/")[1:]:
             case "GET", ["users", "@me"]:
-                return web.json_response(user(BOT, bot=True))
+                return json_response(user(BOT, bot=True))
             case "GET", ["oauth2", "applications", "@me"]:
-                return web.json_response(application())
+                return json_response(application())
             case "PUT", ["applications", _, "commands"]:
                 self.commands = [{**command, "id": str(2**51 + n), "version": "1", "application_id": APPLICATION}
                                  for n, command in enumerate(body)]  # fmt: skip
-                return web.json_response(self.commands)
+                return json_response(self.commands)
             case "GET", ["applications", _, "commands"]:
-                return web.json_response(self.commands)
+                return json_response(self.commands)
             case "GET", ["gateway", "bot"]:
                 limits = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
                 url = f"ws://127.0.0.1:{self.port}/api/v10/gateway"
-                return web.json_response({"url": url, "shards": 1, "session_start_limit": limits})
+                return json_response({"url": url, "shards": 1, "session_start_limit": limits})
             case "POST", ["interactions", _, _, "callback"]:
-                told = {"id": INTERACTION, "type": 2, "response_message_id": MESSAGE}
-                return web.json_response(
-                    {"interaction": told, "resource": {"type": 4, "message": message(body["data"])}}
-                )
+                told = {"interaction": {"id": INTERACTION, "type": 2, "response_message_id": MESSAGE}}
+                if body["type"] == ANSWER:  # and no deferral
+                    told["resource"] = {"type": ANSWER, "message": message(body["data"])}
+                return json_response(told)
             case "PATCH", ["webhooks", _, _, "messages", "@original"]:
-                return web.json_response(message(body))
-        return web.json_response({"message": "Unknown", "code": 0}, status=404)
+                return json_response(message(body))
+        return json_response({"message": "Unknown", "code": 0}, status=404)
 
     async def _body(self, request: web.Request) -> Any:
         if not request.content_type.startswith("multipart/"):
@@ -128,6 +129,11 @@ async def local_discord() -> AsyncIterator[LocalDiscord]:
         yield discord
     finally:
         await runner.cleanup()
+
+
+def json_response(data: Any, *, status: int = 200) -> web.Response:
+    # discord.py wants exactly this content type, without the character set that aiohttp's own function adds.
+    return web.Response(body=json.dumps(data).encode(), content_type="application/json", status=status)
 
 
 def user(user_id: str, *, bot: bool = False) -> dict[str, Any]:
