@@ -113,13 +113,17 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
     placed = asyncio.create_task(place())
     done, _ = await asyncio.wait({placed}, timeout=ORDER_SECONDS)
     if not done:
-        await interaction.response.defer(thinking=True)
+        try:
+            await interaction.response.defer(thinking=True)
+        except ANSWER_ERRORS as error:  # the order is under way all the same
+            structlog.get_logger(__name__).warning("undeferred", interaction_id=interaction.id, failed=repr(error))
     job, is_new = await placed
-    if not is_new:  # Discord delivered the same interaction twice; the first one is being answered
+    first_words = courier.first_words(job.id) if is_new else None
+    if first_words is None:  # Discord delivered the same interaction twice, or a deferral took very long
         return
     message_id = None
     try:
-        message_id = await _answer(interaction, courier.first_words(job.id))
+        message_id = await _answer(interaction, first_words)
     except ANSWER_ERRORS as error:
         structlog.get_logger(__name__).warning("unanswered", job_id=job.id, user_id=job.user_id, failed=repr(error))
     await courier.answered(job.id, message_id)

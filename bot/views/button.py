@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import discord
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 # Ids are those of our own rows. Longer numbers are nobody's, and more than a database's integer holds.
 ROW_ID = r"(?P<id>[1-9][0-9]{0,17})"
-OURS = re.compile(r"limner:.*", re.DOTALL)
 
 
 def template(actions: str) -> re.Pattern[str]:
@@ -25,8 +24,6 @@ class LimnerButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], t
 
     Pressing it never fails silently: see `LimnerTree.press`.
     """
-
-    family: ClassVar[list[type[LimnerButton]]] = []
 
     def __init__(
         self,

@@ -1,0 +1,63 @@
+"""A job whose message is kept up to date: what is known about it, and what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bot.message_routes import Place, Receipt
+from generation.job import Job
+
+if TYPE_CHECKING:
+    from bot.orders import Customer
+    from generation.queue.listener import JobProgress
+
+
+class FollowedJob:
+    """What is known about one job, and what its message shows."""
+
+    def __init__(
+        self, job: Job, *, customer: Customer | None = None, receipt: Receipt | None = None, again: bool = False
+    ) -> None:
+        self.job = job
+        self.place = Place(
+            nonce=f"job-{job.id}",
+            user_id=job.user_id,
+            guild_id=job.guild_id,
+            channel_id=job.channel_id,
+            message_id=job.message_id,
+            receipt=receipt,
+        )
+        self.customer = customer  # as they were when they ordered; None for orders of an earlier run
+        self.locale = None if receipt is None else receipt.interaction.locale.value
+        self.again = again  # it was running when the program stopped, and waits once more
+        self.progress: JobProgress | None = None
+        self.shown = ""
+        self.reachable = True  # by edits on the way: once they lead nowhere, they are not tried again
+        self.answered = asyncio.Event()  # the first answer went through, or failed
+        self.changed = asyncio.Event()  # there is something new to show
+        self.turned = asyncio.Event()  # … and it is another status
+        self.ended = asyncio.Event()
+        if receipt is None:
+            self.answered.set()
+        self.note(job)
+
+    def answer(self, message_id: int | None) -> None:
+        """The first answer is that message. None: there is none, and so the interaction is of no use."""
+        self.place.message_id = message_id
+        if message_id is None:
+            self.place.receipt = None
+        self.answered.set()
+
+    def note(self, job: Job) -> None:
+        """A newer state of the job."""
+        self.job = job
+        self.progress = None
+        self.changed.set()
+        self.turned.set()
+        if job.status.terminal:
+            self.ended.set()
+
+    def note_progress(self, progress: JobProgress) -> None:
+        self.progress = progress
+        self.changed.set()
