@@ -49,8 +49,10 @@ from generation.queue.dispatcher import Dispatcher, QueueSettings
 from storage.errors import StorageOutdated
 from storage.storage import Storage, open_storage
 
-DELIVERY_SECONDS = 3.0  # at a stop: for results to be delivered …
-WORKER_SECONDS = 2.0  # … and for workers to end; both are taken from the grace
+# At a stop, out of the grace: for results to be delivered, for workers to end, for Discord to say goodbye.
+DELIVERY_SECONDS = 3.0
+WORKER_SECONDS = 2.0
+GATEWAY_SECONDS = 1.0
 
 
 class TokenMissing(LimnerError):
@@ -94,19 +96,22 @@ class App:
         `queue.stop_grace_seconds` in all; what is left then runs after the next start.
         """
         courier, dispatcher = self.services.courier, self.services.dispatcher
+        grace = self.services.config.queue.stop_grace_seconds - DELIVERY_SECONDS - WORKER_SECONDS - GATEWAY_SECONDS
         delivering = asyncio.create_task(courier.run(), name="courier")
-        await self._take_up()
-        await self.engine.start()
-        queue = asyncio.create_task(dispatcher.run(), name="queue")
         try:
-            yield queue
+            await self._take_up()
+            await self.engine.start()
+            queue = asyncio.create_task(dispatcher.run(), name="queue")
+            try:
+                yield queue
+            finally:
+                await dispatcher.stop(grace=max(0.0, grace))
+                await asyncio.gather(queue, return_exceptions=True)
+                await courier.drain(DELIVERY_SECONDS)
+                await self.engine.close(grace=WORKER_SECONDS)
         finally:
-            grace = self.services.config.queue.stop_grace_seconds
-            await dispatcher.stop(grace=max(0.0, grace - DELIVERY_SECONDS - WORKER_SECONDS))
-            await courier.drain(DELIVERY_SECONDS)
-            await self.engine.close(grace=WORKER_SECONDS)
             delivering.cancel()
-            await asyncio.gather(delivering, queue, return_exceptions=True)
+            await asyncio.gather(delivering, return_exceptions=True)
 
     async def _take_up(self) -> None:
         """What an earlier run left: jobs that it was running, and ends that nobody was told."""

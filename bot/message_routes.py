@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOKEN_SECONDS = 14 * 60  # of the 15 minutes that Discord gives; the last one is left for slow uploads
 # What an attempt may fail with for reasons that pass: no connection, a server error, too many requests.
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError)
+MENTION_NOBODY = discord.AllowedMentions.none()
 
 
 class RouteClosed(Exception):
@@ -195,6 +196,3 @@ class MessageRoutes:
     def _guild_limit(self, place: Place) -> int:
         guild = self._client.get_guild(place.guild_id) if place.guild_id is not None else None
         return guild.filesize_limit if guild is not None else DEFAULT_FILE_SIZE_LIMIT_BYTES
-
-
-MENTION_NOBODY = discord.AllowedMentions.none()

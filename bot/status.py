@@ -97,7 +97,11 @@ class StatusWriter:
         async def write(destination: Destination) -> Parcel:
             limit = destination.upload_limit
             if limit not in made:
-                made[limit] = await pictures.show(pngs, limit=limit)
+                try:
+                    made[limit] = await pictures.show(pngs, limit=limit)
+                except OSError:  # a file that is no picture any more
+                    gone = say("status.pictures_gone", locale)
+                    return Parcel(content=self._text(job, locale, [gone], destination=destination))
             if destination.direct:
                 view = None  # its buttons belong to the server: pressed elsewhere they would be orders from there
             elif len(images) == 1:

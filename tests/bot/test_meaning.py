@@ -14,7 +14,7 @@ from tests.bot.world import PATIENCE, SETTINGS, World, open_world, public
 
 # A busy machine takes its time to load torch, once.
 REAL = EngineSettings()
-LONG = 3 * PATIENCE
+LONG = 5 * PATIENCE
 
 
 async def drawn(world: World, message: discord.Message) -> Image.Image:

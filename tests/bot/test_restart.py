@@ -150,6 +150,20 @@ async def test_a_result_that_was_stored_but_not_delivered_is_delivered_after_the
     await answered_once_and_charged_once(world, message)
 
 
+@pytest.mark.parametrize("how", ["gone", "broken"])
+async def test_a_result_whose_files_are_lost_is_told_as_such(world: World, how: str) -> None:
+    world.env.inject_error("*", "/webhooks/*", status=503, times=None)
+    message = await world.imagine("a boat")
+    await wait_for(lambda: stored_status(world.folder) == "done")
+    await world.stop()
+    for file in (world.folder / "files").rglob("*"):
+        if file.is_file():
+            file.unlink() if how == "gone" else file.write_bytes(b"broken")
+    world.env.backend.faults.clear()
+    await world.start()
+    await world.until(lambda: "not there any more" in world.now(message).content)
+
+
 async def test_what_was_delivered_is_not_touched_by_the_next_start(world: World) -> None:
     grid = await world.drawn("a boat")
     await world.all_told()

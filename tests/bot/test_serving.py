@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 from PIL import Image
@@ -51,6 +53,12 @@ async def bot_process(folder: Path, **environment: str) -> AsyncIterator[asyncio
         await process.wait()
 
 
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 async def why_not(folder: Path, **environment: str) -> str:
     """The sentence with which the program does not start."""
     async with bot_process(folder, **environment) as process:
@@ -62,9 +70,12 @@ async def why_not(folder: Path, **environment: str) -> str:
 
 
 async def test_an_order_over_the_wire_and_a_stop_in_good_order(tmp_path: Path) -> None:
+    port = free_port()
+    watched = {"LIMNER_METRICS__ENABLED": "true", "LIMNER_METRICS__PORT": str(port)}
     async with (
         local_discord() as discord,
-        bot_process(tmp_path, DISCORD_TOKEN=GOOD_TOKEN, LIMNER_DISCORD__API_URL=discord.url) as bot,
+        bot_process(tmp_path, DISCORD_TOKEN=GOOD_TOKEN, LIMNER_DISCORD__API_URL=discord.url, **watched) as bot,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as prometheus,
     ):
         await wait_for(
             lambda: discord.identified.is_set() or bot.returncode is not None,
@@ -84,6 +95,10 @@ async def test_an_order_over_the_wire_and_a_stop_in_good_order(tmp_path: Path) -
         )
         with Image.open(io.BytesIO(discord.files["limner-1.png"])) as picture:
             assert picture.size[0] >= 128
+        async with prometheus.get("/healthz") as answer:
+            assert (answer.status, await answer.json()) == (200, {"ok": True, "problems": []})
+        async with prometheus.get("/metrics") as answer:
+            assert 'limner_jobs_ended_total{kind="imagine",status="done"} 1.0' in await answer.text()
 
         children = psutil.Process(bot.pid).children(recursive=True)
         started = time.monotonic()

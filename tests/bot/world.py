@@ -50,7 +50,7 @@ files = "files"
 
 [queue]
 instance = "here"
-stop_grace_seconds = 6
+stop_grace_seconds = 7
 """
 
 
