@@ -90,11 +90,8 @@ class Painter:
             return Painted(pictures=tuple(pictures), seconds=time.perf_counter() - started)
         model = self._loaded(batch.model)
 
-        # 2. Switch the LoRAs, and encode the prompts with them
+        # 2. Switch the LoRAs, encode the prompts with them, and paint
         model.adapters.switch(recipe.loras, batch.loras)
-        embeddings = encode_prompts(model.text_to_image, [task.recipe for task in batch.tasks])
-
-        # 3. Paint as many at once as the memory holds
         progress = BatchProgress(
             tasks=len(batch.tasks),
             steps=recipe.steps_to_run,
@@ -103,8 +100,29 @@ class Painter:
             on_progress=on_progress,
             cancelled=cancelled,
         )
+        try:
+            embeddings = encode_prompts(model.text_to_image, [task.recipe for task in batch.tasks])
+            images = self._paint_in_passes(model, batch, embeddings, sources, progress)
+        finally:
+            # Where parts of the model wait in the main memory, those that worked last go back there.
+            model.text_to_image.maybe_free_model_hooks()
+
+        # 3. Encode the pictures, each with its recipe
+        sampler = own_name(model.scheduler)
+        pictures = [_picture(image, task.recipe, sampler) for image, task in zip(images, batch.tasks, strict=True)]
+        return Painted(pictures=tuple(pictures), seconds=time.perf_counter() - started)
+
+    def _paint_in_passes(
+        self,
+        model: LoadedModel,
+        batch: Batch,
+        embeddings: Sequence[PromptEmbeddings],
+        sources: Sequence[Image.Image | None],
+        progress: BatchProgress,
+    ) -> list[Image.Image]:
+        """The batch's pictures, as many in one forward pass as the memory holds."""
         images: list[Image.Image] = []
-        at_once = pictures_at_once(batch.model, recipe)
+        at_once = pictures_at_once(batch.model, batch.tasks[0].recipe)
         while len(images) < len(batch.tasks):
             chunk = slice(len(images), len(images) + at_once)
             progress.begin(first=chunk.start, at_once=at_once)
@@ -118,11 +136,7 @@ class Painter:
             at_once = len(batch.tasks[chunk]) // 2
             structlog.get_logger(__name__).warning("pass_halved", at_once=at_once)
             self._free_memory()
-
-        # 4. Encode them, each with its recipe
-        sampler = own_name(model.scheduler)
-        pictures = [_picture(image, task.recipe, sampler) for image, task in zip(images, batch.tasks, strict=True)]
-        return Painted(pictures=tuple(pictures), seconds=time.perf_counter() - started)
+        return images
 
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
         if self._model is None or self._model.spec != spec:
@@ -165,8 +179,9 @@ def _paint_pass(
     dtype = embeddings[0].prompt.dtype
 
     # 1. A fresh scheduler, which also tells the previews
-    scheduler = make_scheduler(model.scheduler, recipe.scheduler)
-    estimate = Estimate(scheduler)
+    pipeline = model.text_to_image if recipe.source is None else model.image_to_image
+    pipeline.scheduler = make_scheduler(model.scheduler, recipe.scheduler)
+    estimate = Estimate(pipeline.scheduler)
     choose_tiling(vae, recipe.width, recipe.height, always=model.tile_always)
 
     # 2. Each picture's own noise
@@ -183,14 +198,11 @@ def _paint_pass(
 
     # 3. Denoise, from noise or from the sources
     if recipe.source is None:
-        pipeline = model.text_to_image
         arguments |= {"width": recipe.width, "height": recipe.height, "latents": noise.to(dtype)}
     else:
-        pipeline = model.image_to_image
         encoded = torch.cat([encode_picture(vae, processor, source, device) for source in sources if source])
-        start = _noised(pipeline, scheduler, recipe, encoded, noise)
-        arguments |= {"image": encoded, "latents": start.to(dtype), "strength": recipe.source.strength}
-    pipeline.scheduler = scheduler
+        noised = _noised(pipeline, encoded, noise, recipe.num_inference_steps, recipe.source.strength)
+        arguments |= {"image": encoded, "latents": noised.to(dtype), "strength": recipe.source.strength}
     latents = pipeline(**arguments).images
 
     # 4. Decode one by one
@@ -200,17 +212,14 @@ def _paint_pass(
     for one in latents:
         progress.check_cancelled()
         images.append(decode_latents(vae, processor, one))
-    model.text_to_image.maybe_free_model_hooks()
     return images
 
 
-def _noised(pipeline: Any, scheduler: Any, recipe: Recipe, encoded: Tensor, noise: Tensor) -> Tensor:
-    """The sources' latents with as much noise as they have at the step where image to image begins."""
-    assert recipe.source is not None
-    scheduler.set_timesteps(recipe.num_inference_steps, device=encoded.device)
-    pipeline.scheduler = scheduler
-    timesteps, _ = pipeline.get_timesteps(recipe.num_inference_steps, recipe.source.strength, encoded.device)
-    noised: Tensor = scheduler.add_noise(encoded, noise, timesteps[:1].repeat(len(encoded)))
+def _noised(pipeline: Any, latents: Tensor, noise: Tensor, num_inference_steps: int, strength: float) -> Tensor:
+    """The sources' latents with as much noise as there is at the step where image to image begins."""
+    pipeline.scheduler.set_timesteps(num_inference_steps, device=latents.device)
+    timesteps, _ = pipeline.get_timesteps(num_inference_steps, strength, latents.device)
+    noised: Tensor = pipeline.scheduler.add_noise(latents, noise, timesteps[:1].repeat(len(latents)))
     return noised
 
 
