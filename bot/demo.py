@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,7 +65,8 @@ async def serve(config: Config, port: int, *, open_browser: bool) -> None:
     async with demonstrated(config, port) as (page, queue):
         _welcome(page.url)
         if open_browser and _has_display():
-            await asyncio.to_thread(_open, page.url)
+            # It may take its time, or never return: nothing waits for it.
+            threading.Thread(target=_open, args=(page.url,), daemon=True).start()
         ended = [asyncio.create_task(event) for event in (page.wait_closed(), stopped.wait())]
         await asyncio.wait({queue, *ended}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:

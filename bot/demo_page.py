@@ -6,12 +6,14 @@ published anew when it asks how things stand and something has happened, and a c
 its message are the ones that the person saw. (`Preview.refresh()` would publish too, but a click that comes in the
 meantime is lost and leaves the page waiting for its outcome for ever.)
 
-These are internals of simcord, which is why `pyproject.toml` holds it to one minor version.
+Some of what is overridden here is internal to simcord; tests/test_demo.py shows when another version has moved it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -74,6 +76,8 @@ class LivePage(Preview):  # type: ignore[misc]  # simcord is not typed for us
     action, so that messages bear the time at which they are written.
     """
 
+    _MAX_MEDIA_BYTES = 1024**3  # what a channel of fifty grids of full SDXL comes to, twice
+
     def __init__(
         self, env: simcord.Env, channel: simcord.ChannelHandle, viewers: Sequence[simcord.MemberActor], *, port: int
     ) -> None:
@@ -91,6 +95,7 @@ class LivePage(Preview):  # type: ignore[misc]  # simcord is not typed for us
             assets=None,
             port=port,
         )
+        self._people = {person.name: str(person.id) for person in viewers}
         self._turn = asyncio.Lock()
         self._requests_shown: dict[str, int] = {}
         self._buttons_shown: defaultdict[str, dict[int, Mapping[str, object]]] = defaultdict(dict)
@@ -117,12 +122,13 @@ class LivePage(Preview):  # type: ignore[misc]  # simcord is not typed for us
     async def _action(self, context_id: str | None, body: Any) -> dict[str, Any]:
         """A click, a command, a change of viewer: one at a time, as Preview takes no two."""
         async with self._turn:
-            await put_clock_forward(self.env)
+            with contextlib.suppress(TimeoutError):  # the bot is still busy with something; the action will say so
+                await put_clock_forward(self.env)
             page = self._get_page(context_id)
             if isinstance(body, Mapping):
                 if self._still_good(page, body):
                     body = {**body, "published_revision": page.revision}
-                body = {**body, **_typed_command(page, body)}
+                body = {**body, **typed_command(page, body, self._people)}
             receipt: dict[str, Any] = await super()._action(context_id, body)
             return receipt
 
@@ -135,18 +141,21 @@ class LivePage(Preview):  # type: ignore[misc]  # simcord is not typed for us
         return target is None or shown[seen].get(str(target)) == shown[page.revision].get(str(target))
 
 
-def _typed_command(page: Any, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a message, `/imagine a boat`, the command that it is when it is typed or pasted whole in Discord.
+def typed_command(page: Any, body: Mapping[str, Any], people: Mapping[str, str]) -> dict[str, Any]:
+    """What makes a message the command that it is when it is typed or pasted whole in Discord.
 
-    The page itself knows only commands that were chosen from its list. What follows the name is the first option.
+    `/imagine a boat`, `/imagine prompt:a boat style:ink`, `/quota set user:@ada credits:4`: the page itself knows only
+    what was chosen from its lists. `people` are the ids of those who can be mentioned, by name.
     """
     if body.get("kind") != "send_message":
         return {}
-    name, _, rest = str(body.get("content")).strip().partition(" ")
+    text = str(body.get("content")).strip()
     for command in page.command_catalog.get("entries", []):
-        options = {option["name"]: rest.strip() for option in command["options"][:1]} if rest else {}
+        rest = f"{text} ".removeprefix(f"/{command['invocation']} ")
+        types = {option["name"]: option["type"] for option in command["options"]}
+        options = typed_options(rest, types, people)
         needed = {option["name"] for option in command["options"] if option.get("required")}
-        if name == f"/{command['invocation']}" and needed == options.keys():
+        if rest != f"{text} " and needed <= options.keys():
             return {
                 "kind": "run_command",
                 "command_id": command["commandId"],
@@ -155,3 +164,14 @@ def _typed_command(page: Any, body: Mapping[str, Any]) -> dict[str, Any]:
                 "options": options,
             }
     return {}
+
+
+def typed_options(text: str, types: Mapping[str, str], people: Mapping[str, str]) -> dict[str, str]:
+    """`a boat style:ink` → the first option, which needs no name, and those that are named."""
+    first, *named = re.split(rf"(?:^|\s+)({'|'.join(types)}):" if types else "$^", text)
+    options = {next(iter(types)): first} if types and first.strip() else {}
+    options |= dict(zip(named[::2], named[1::2], strict=True))
+    return {
+        name: people.get(value.strip().removeprefix("@"), value) if types[name] == "user" else value.strip()
+        for name, value in options.items()
+    }

@@ -141,6 +141,14 @@ class Visitor:
         self.page.keyboard.press("Enter")
         self._settled()
 
+    def say(self, text: str) -> None:
+        """Send a message that is pasted whole."""
+        self.page.locator("#channel-composer-input").fill(text)
+        expect(self.page.locator('.command-popup [role="option"]')).to_have_count(0, timeout=PATIENCE)
+        self.page.keyboard.press("Enter")
+        expect(self.page.locator("#channel-composer-input")).to_have_value("", timeout=PATIENCE)
+        self._settled()
+
     def press(self, label: str, message: Locator) -> None:
         """Press a button of a message."""
         message.locator(".component-button").filter(has_text=label).click()

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
+from bot.app import open_app
 from bot.config import load_config
 from bot.demo import DemoNotInstalled, demonstrated, settings_of_demo
+from bot.demo_page import open_page, typed_options
 from generation.pocket import measure
 from tests.demo_browser import REPOSITORY, Demo, Visitor, browser, running_demo, visit
 
@@ -65,7 +67,7 @@ def _picks_the_third(visitor: Visitor, third: Image.Image) -> None:
 
 def _is_moderated(visitor: Visitor) -> None:
     visitor.be("moderator")
-    visitor.command("quota set", "ada", "4")
+    visitor.say("/quota set user:@ada credits:4")
     said = visitor.message("Credits for @ada: 4 from now").inner_text()
     assert "Only you can see this" in said
     visitor.be("ada")
@@ -84,6 +86,21 @@ def test_ctrl_c_ends_it_in_good_order() -> None:
         demo.interrupt()
         assert demo.ended() == 0
         assert "Traceback" not in demo.logged()
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("", {}),
+        ("a red boat --ar 3:2 --no style", {"prompt": "a red boat --ar 3:2 --no style"}),
+        ("prompt: a red boat style:ink", {"prompt": "a red boat", "style": "ink"}),
+        ("a boat by:@ada ", {"prompt": "a boat", "by": "11"}),
+        ("by:nobody", {"by": "nobody"}),
+    ],
+)
+def test_a_command_that_is_typed_whole(typed: str, understood: dict[str, str]) -> None:
+    types = {"prompt": "string", "style": "string", "by": "user"}
+    assert typed_options(typed, types, {"ada": "11"}) == understood
 
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:
@@ -122,6 +139,17 @@ def test_the_demo_keeps_its_things_apart_unless_the_environment_says_where(
     config = load_config(REPOSITORY / "config.toml")
     assert settings_of_demo(config, tmp_path).storage.database == "sqlite+aiosqlite:////elsewhere/limner.sqlite3"
     assert settings_of_demo(config, tmp_path).storage.files == tmp_path / "files"
+
+
+async def test_whoever_keeps_the_storage_meets_the_same_people_again(tmp_path: Path) -> None:
+    config = settings_of_demo(load_config(REPOSITORY / "config.toml"), tmp_path)
+    met, messages = [], set()
+    for _ in range(2):
+        async with open_app(config) as app, open_page(app.client, 0, topic="") as page:
+            met.append((page.channel.id, [person.id for person in page.viewers]))
+            messages.add((await page.viewers[0].send(page.channel, "hello")).id)
+    assert met[0] == met[1]
+    assert len(messages) == 2
 
 
 def _refused(*arguments: str) -> str:
