@@ -25,8 +25,6 @@ READABLE_FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = MAX_SIDE**2
 # A recipe with the longest prompts is below 20 KB; more than this is not from us, and is not parsed.
 MAX_RECIPE_BYTES = 256 * 1024
-# zlib's levels above 4 take two to three times as long for files a few percent smaller.
-PNG_COMPRESSION = 4
 # One JPEG segment, which the EXIF block has to fit into, less its own markers.
 MAX_EXIF_BYTES = 65_000
 
@@ -49,7 +47,7 @@ def encode_png(image: Image.Image, recipe: Recipe, *, sampler: str | None = None
     text.add_text(PARAMETERS_CHUNK, parameters_text(recipe, sampler=sampler))
     text.add_itxt(RECIPE_CHUNK, recipe.to_json())
     file = io.BytesIO()
-    image.save(file, "PNG", pnginfo=text, compress_level=PNG_COMPRESSION)
+    image.save(file, "PNG", pnginfo=text)
     return file.getvalue()
 
 
