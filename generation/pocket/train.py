@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=36_000, help="how many scenes to render")
     parser.add_argument("--vae-minutes", type=float, default=16.0)
     parser.add_argument("--unet-minutes", type=float, default=78.0)
+    parser.add_argument("--unet-learning-rate", type=float, default=1e-3, help="at the start of the line down to 0")
     parser.add_argument("--lora-minutes", type=float, default=6.0, help="for each of the two")
     parser.add_argument("--encoded-share", type=float, default=0.5, help="share of the scenes that the UNet is shown")
     parser.add_argument("--model", type=Path, default=Path(__file__).parent / "weights", help="where to export to")
@@ -50,7 +51,7 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
         case "unet":
             from generation.pocket.unet_training import train_unet
 
-            train_unet(options.work, options.unet_minutes, options.seed)
+            train_unet(options.work, options.unet_minutes, options.unet_learning_rate, options.seed)
         case "export":
             from generation.pocket.export import export_model
 

@@ -119,20 +119,26 @@ def noise_schedule() -> Tensor:
     return alphas
 
 
-def train_unet(work: Path, minutes: float, seed: int) -> None:
-    """Train for `minutes` in all, going on from the checkpoint in `work` if there is one."""
+def train_unet(work: Path, minutes: float, peak_learning_rate: float, seed: int) -> None:
+    """Train for `minutes` in all, going on from the checkpoint in `work` if there is one.
+
+    The learning rate falls in a line over all those minutes; who goes on after the end with more of them gives a higher
+    peak, as the line is then nearly down.
+    """
     work_tokenizer(work)
     if torch.cuda.is_available():
-        _train(0, 1, work, minutes, seed, "cuda")
+        _train(0, 1, work, minutes, peak_learning_rate, seed, "cuda")
         return
     processes = max(1, os.cpu_count() or 1)
     while BATCH_SIZE % processes:
         processes -= 1
     # Spawned: torch's threads do not survive a fork.
-    spawn(_train, args=(processes, work, minutes, seed, "cpu"), nprocs=processes)  # type: ignore[no-untyped-call]
+    spawn(_train, args=(processes, work, minutes, peak_learning_rate, seed, "cpu"), nprocs=processes)  # type: ignore[no-untyped-call]
 
 
-def _train(rank: int, processes: int, work: Path, minutes: float, seed: int, device: str) -> None:
+def _train(
+    rank: int, processes: int, work: Path, minutes: float, peak_learning_rate: float, seed: int, device: str
+) -> None:
     if device == "cpu":
         torch.set_num_threads(1)
     rendezvous = work / f"rendezvous-{os.getppid()}"
@@ -146,7 +152,7 @@ def _train(rank: int, processes: int, work: Path, minutes: float, seed: int, dev
     parameters: list[Tensor] = list(model.parameters())
     average = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    run = TrainingRun(name="unet", budget_seconds=minutes * 60, peak_learning_rate=1e-3, quiet=rank > 0)
+    run = TrainingRun(name="unet", budget_seconds=minutes * 60, peak_learning_rate=peak_learning_rate, quiet=rank > 0)
     checkpoint = unet_checkpoint(work)
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
