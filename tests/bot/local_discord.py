@@ -13,7 +13,7 @@ from aiohttp import BodyPartReader, WSMsgType, web
 
 APPLICATION, BOT, GUILD, CHANNEL, MEMBER, INTERACTION, MESSAGE = (str(2**50 + number) for number in range(7))
 GOOD_TOKEN = "a-good-token"
-ANSWER = 4  # as a type of callbacks
+ANSWER, DEFERRED_ANSWER = 4, 5  # as types of callbacks
 HELLO, HEARTBEAT, HEARTBEAT_ACK, IDENTIFY, DISPATCH = 10, 1, 11, 2, 0
 
 

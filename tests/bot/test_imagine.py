@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import sqlite3
-from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -224,17 +221,6 @@ async def test_a_job_that_cannot_be_painted_is_told_and_refunded(world: World) -
     job = await world.app.services.storage.jobs.get(1)
     assert job is not None
     assert job.status is JobStatus.FAILED
-
-
-async def test_answers_come_at_once_while_the_database_is_slow(world: World) -> None:
-    """Discord waits three seconds; an order that takes longer is deferred, and its message comes after that."""
-    with closing(sqlite3.connect(world.folder / "limner.sqlite3", isolation_level=None)) as other_program:
-        other_program.execute("BEGIN IMMEDIATE")
-        asyncio.get_running_loop().call_later(1.0, other_program.execute, "COMMIT")
-        result = await world.member.slash(world.channel, "imagine", prompt="a boat")
-    deferred = [entry for entry in world.env.http_requests if entry.path.endswith("/callback")]
-    assert deferred[-1].json["type"] == 5
-    await world.finished(public(result))
 
 
 async def test_no_commands_are_synced_twice(world: World) -> None:

@@ -56,16 +56,17 @@ stop_grace_seconds = 7
 
 @dataclass(slots=True)
 class MovableClock:
-    """The machine's clock, moved forward by hand."""
+    """The machine's clock, moved forward by hand, or stopped at a moment."""
 
     system: SystemClock = field(default_factory=SystemClock)
     ahead: float = 0.0
+    stopped_at: float | None = None
 
     def now(self) -> datetime:
         return self.system.now()
 
     def monotonic(self) -> float:
-        return self.system.monotonic() + self.ahead
+        return self.system.monotonic() + self.ahead if self.stopped_at is None else self.stopped_at
 
 
 @dataclass(slots=True, kw_only=True)
