@@ -10,7 +10,8 @@ What is measured runs in fresh processes; nothing else should run on the machine
   served. Both hold the in-memory Discord, the second one also every message and file that came by.
 - `ack_p50_ms`, `ack_p99_ms`, `ack_max_ms`: a burst of 200 `/imagine` by 25 members, all in flight together while the
   worker draws: from an interaction's arrival in discord.py to its acknowledgement leaving it (the status message, or a
-  deferral where the order takes longer than 0.3 s: `ack_deferred_share` is how many of them).
+  deferral where the order takes longer than 0.3 s: `ack_deferred_share` is how many of them). `queued_p50_ms`,
+  `queued_p99_ms`: until the message says that the order is queued, which then is durable.
 - `served_images_per_second`: from the first order of the burst to its last picture on Discord.
 - `enqueue_per_second`: orders made durable a second, of 400 placed at once while the worker draws, without Discord.
 - `overhead_ms_per_job`, `overhead_share`: orders of a grid of four, one after the other: from an interaction's arrival
@@ -32,6 +33,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -47,7 +49,14 @@ ENOUGH_JOBS = 1000
 
 
 def run(config: Config, *, json: bool, quick: bool = False) -> None:
-    """Measure, and print a table, or one JSON object and nothing else. `quick` tries everything and proves nothing."""
+    """Measure, and print a table, or one JSON object and nothing else. `quick` tries everything and proves nothing.
+
+    Raises `DemoNotInstalled`: it is measured on the demo's in-memory Discord.
+    """
+    if find_spec("simcord") is None:
+        from bot.demo import DemoNotInstalled
+
+        raise DemoNotInstalled(detail="simcord")
     figures = measure(config, QUICK if quick else FULL)
     if json:
         sys.stdout.write(json_format.dumps(figures) + "\n")

@@ -9,7 +9,7 @@ import asyncio
 import resource
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import simcord
@@ -43,7 +43,7 @@ async def measure(plan: BotPlan) -> Figures:
         figures["bot_rss_mb"] = resident_mb()
         if plan.burst:
             painter_seconds = note_painter_seconds(app.engine)
-            discord = TimedDiscord(env, members=plan.members)
+            discord = TimedDiscord(env, app.client, members=plan.members)
             figures |= await measure_burst(app, discord, warm_up=plan.warm_up, orders=plan.burst)
             figures["bot_rss_mb_after"] = resident_mb()
             figures |= await measure_overhead(discord, painter_seconds, orders=plan.single_orders)
@@ -64,11 +64,14 @@ async def measure_burst(app: App, discord: TimedDiscord, *, warm_up: int, orders
     say("waiting for their pictures")
     await all_of(order.result.wait() for order in (*earlier, *burst))
     pictures = 4 * len(earlier) + len(burst)
-    waits = sorted(milliseconds(order.arrived, order.acknowledged) for order in burst)
+    acknowledged = [milliseconds(order.arrived, order.acknowledged) for order in burst]
+    queued = [milliseconds(order.arrived, order.queued) for order in burst]
     return {
-        "ack_p50_ms": statistics.median(waits),
-        "ack_p99_ms": statistics.quantiles(waits, n=100, method="inclusive")[98],
-        "ack_max_ms": waits[-1],
+        "ack_p50_ms": statistics.median(acknowledged),
+        "ack_p99_ms": percentile_99(acknowledged),
+        "ack_max_ms": max(acknowledged),
+        "queued_p50_ms": statistics.median(queued),
+        "queued_p99_ms": percentile_99(queued),
         "ack_deferred_share": sum(order.deferred for order in burst) / len(burst),
         "served_images_per_second": pictures / (max(order.shown for order in burst) - started),
     }
@@ -115,6 +118,10 @@ def resident_mb() -> float:
     except OSError:  # macOS, which counts bytes
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return pages * resource.getpagesize() / 2**20
+
+
+def percentile_99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[98]
 
 
 def milliseconds(start: float, end: float) -> float:

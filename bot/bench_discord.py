@@ -1,7 +1,8 @@
 """An in-memory Discord with a stopwatch on it, for `bot/bench_bot.py`.
 
-simcord's own members wait after each action until the bot has come to rest. Here interactions arrive through the same
-gateway as fast as they are sent, whatever the bot is at, and what comes back is timed where it leaves discord.py.
+simcord's own members wait after each action until the bot has come to rest, and what they set off runs on simcord's
+clock. Here interactions are handed to discord.py as its gateway does it, whatever the bot is at, and run on the real
+one; simcord keeps the server and answers requests. What comes back is timed where it leaves discord.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import discord
 from simcord.env import Env
 from simcord.interactions import base_payload
 
@@ -30,6 +32,7 @@ class SentOrder:
     arrived: float = 0.0
     acknowledged: float = 0.0
     deferred: bool = False
+    queued: float = 0.0  # its message says its place in the queue
     shown: float = 0.0  # its result stands in its message
     acknowledgement: asyncio.Event = field(default_factory=asyncio.Event)
     result: asyncio.Event = field(default_factory=asyncio.Event)
@@ -38,12 +41,14 @@ class SentOrder:
 class TimedDiscord:
     """One server with one channel and `members` members."""
 
-    def __init__(self, env: Env, *, members: int) -> None:
+    def __init__(self, env: Env, client: discord.Client, *, members: int) -> None:
         self._backend = env.backend
+        self._receive = client._connection.parsers["INTERACTION_CREATE"]
         guild = env.create_guild("Bench")
         self._guild_id, self._channel_id = guild.id, guild.create_text_channel("pictures").id
         self._members = [guild.add_member(env.create_user(f"member-{number}")).id for number in range(members)]
         self._orders: dict[int, SentOrder] = {}  # by interaction
+        self._tokens: dict[str, SentOrder] = {}
         (self._command,) = (
             command
             for command in self._backend.visible_commands(user_id=self._members[0], channel_id=self._channel_id)
@@ -61,7 +66,7 @@ class TimedDiscord:
         """Let them all arrive at once: as fast as a gateway's frames are read, one a turn of the event loop."""
         for order in orders:
             order.arrived = time.perf_counter()
-            self._backend.emit("INTERACTION_CREATE", order.payload)
+            self._receive(order.payload)
             await asyncio.sleep(0)
 
     def _order(self, prompt: str, member: int) -> SentOrder:
@@ -78,18 +83,22 @@ class TimedDiscord:
                 "options": [{"name": "prompt", "type": STRING_OPTION, "value": prompt}],
             },
         )
-        order = self._orders[record.id] = SentOrder(record=record, payload=payload)
+        order = self._orders[record.id] = self._tokens[record.token] = SentOrder(record=record, payload=payload)
         return order
 
     def _on_request(self, request: Any) -> None:
         """The bot calls Discord."""
-        # /interactions/{id}/{token}/callback
-        parts = request.path.strip("/").split("/")
-        if parts[0] == "interactions" and parts[-1] == "callback":
-            order = self._orders[int(parts[1])]
-            order.acknowledged = time.perf_counter()
-            order.deferred = request.json["type"] == DEFERRED
-            order.acknowledgement.set()
+        match request.path.strip("/").split("/"):
+            case ["interactions", interaction_id, _, "callback"]:
+                order = self._orders[int(interaction_id)]
+                order.acknowledged = time.perf_counter()
+                order.deferred = request.json["type"] == DEFERRED
+                if not order.deferred:
+                    order.queued = order.acknowledged
+                order.acknowledgement.set()
+            case ["webhooks", _, token, "messages", "@original"]:
+                order = self._tokens[token]
+                order.queued = order.queued or time.perf_counter()
 
     def _on_event(self, event: str, payload: Mapping[str, Any]) -> None:
         """Something changed on Discord."""
