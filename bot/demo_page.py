@@ -26,12 +26,14 @@ from simcord.preview import Preview
 
 from bot.client import LimnerClient
 from bot.demo import DemoNotInstalled, PortTaken
+from generation.picture import open_picture
 
 MODERATOR = discord.Permissions(moderate_members=True)
 # What an action of a person may take until the bot has answered, on a machine that is busy drawing.
 SETTLE_SECONDS = 30.0
 # How far back a page may be behind: publications of one page whose buttons are remembered.
 REMEMBERED = 50
+PICTURE_TYPES = ("image/png", "image/webp", "image/jpeg")  # that the bot sends
 
 
 @asynccontextmanager
@@ -118,6 +120,22 @@ class LivePage(Preview):  # type: ignore[misc]  # simcord is not typed for us
             message_id: message.get("components") for message_id, message in page.snapshot["messages"].items()
         }
         shown.pop(page.revision - REMEMBERED, None)
+
+    async def _prepare_asset(self, context_id: str | None, asset_id: str, **options: Any) -> tuple[str, bytes, str]:
+        """A picture's type, bytes and name.
+
+        Preview has each file decoded and written anew by a process of its own first, as it may come from anybody. That
+        takes a second or more where a model draws on the same CPU, when the next preview is there already.
+        """
+        _, record, data = self._authorized_asset(context_id, asset_id)
+        if any(options.values()) or record.contentType not in PICTURE_TYPES:
+            prepared: tuple[str, bytes, str] = await super()._prepare_asset(context_id, asset_id, **options)
+            return prepared
+        if not record.validated:
+            with open_picture(data) as picture:
+                record.width, record.height = picture.size
+            record.mediaKind, record.displayContentType, record.validated = "image", record.contentType, True
+        return record.contentType, data, record.filename
 
     async def _action(self, context_id: str | None, body: Any) -> dict[str, Any]:
         """A click, a command, a change of viewer: one at a time, as Preview takes no two."""
