@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -53,6 +54,8 @@ def run(config: Config, port: int, *, open_browser: bool = True) -> None:
     Raises a `LimnerError` that says in one sentence why that cannot be.
     """
     _look_for_weights(config)
+    # simcord makes clients only to look at them, of which discord.py warns, and it speaks of tokens that are none.
+    logging.getLogger("discord").setLevel(logging.ERROR)
     with TemporaryDirectory(prefix="limner-demo-") as folder:
         asyncio.run(serve(settings_of_demo(config, Path(folder)), port, open_browser=open_browser))
 

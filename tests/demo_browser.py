@@ -32,7 +32,7 @@ BROWSER_FLAGS = (
     "--no-first-run",
 )
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/#\S+")
-PATIENCE = 120_000  # milliseconds that anything may take on a busy machine
+PATIENCE = 240_000  # milliseconds that anything may take on a busy machine, above all the first import of torch
 STOP_SECONDS = 60
 BYTES_OF_IMAGE = "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer()))"
 
