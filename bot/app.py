@@ -12,6 +12,7 @@ bot itself starts is waited for after every action, and what is started before i
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -222,6 +223,7 @@ def run(config: Config) -> None:
     token = read_token()
     if token is None:
         raise TokenMissing
+    os.environ.pop("DISCORD_TOKEN")  # the workers that are started from here on need not know it
     asyncio.run(serve(config, token.get_secret_value()))
 
 
