@@ -34,13 +34,13 @@ def utc_now() -> datetime:
 class Database:
     """Sessions on one database, and the clock by which its rows are stamped. Built by `Database.open`."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, reading: AsyncEngine, writing: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
-        self._readers = async_sessionmaker(engine, expire_on_commit=False)
-        self._writers = async_sessionmaker(engine.execution_options(writes=True), expire_on_commit=False)
+        self._readers = async_sessionmaker(reading, expire_on_commit=False)
+        self._writers = async_sessionmaker(writing.execution_options(writes=True), expire_on_commit=False)
         # SQLite has one writer at a time. Waiting here is first come, first served and wakes at once; waiting in
         # SQLite is a poll of up to 100 ms, in no order.
-        self._turn = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._turn = asyncio.Lock() if writing.dialect.name == "sqlite" else None
 
     @classmethod
     @asynccontextmanager
@@ -49,17 +49,20 @@ class Database:
 
         Raises `StorageUnavailable` or `StorageOutdated`.
         """
-        engine = create_engine(url)
+        # Each has connections of its own. When hundreds order at once, all begin by reading: whoever has read may write
+        # then, and the queue may go on, without waiting for a connection until the last of them has read.
+        reading, writing = create_engine(url), create_engine(url)
         try:
-            with explained(engine):
-                try_file(engine.url)
-                async with engine.connect() as connection:
+            with explained(reading):
+                try_file(reading.url)
+                async with reading.connect() as connection:
                     found = await revision_of(connection)
             if found != REVISION:
                 raise StorageOutdated(found=found, wanted=REVISION)
-            yield cls(engine, clock)
+            yield cls(reading, writing, clock)
         finally:
-            await engine.dispose()
+            await writing.dispose()
+            await reading.dispose()
 
     def now(self) -> datetime:
         """The time to stamp a row with: aware UTC. Ask inside `writing`, so that stamps rise as transactions do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +48,15 @@ async def test_fifty_orders_at_once_with_credits_for_ten(storage: Storage, secon
     assert all(isinstance(refusal, OutOfCredits) for refusal in refused)
     assert (await storage.credits.balance(ANNA, HARBOUR, allowance=10)).available == 0
     assert {job.id for job in await storage.jobs.waiting()} == {job.id for job in accepted}
+
+
+async def test_a_crowd_that_reads_keeps_no_order_waiting(database: str) -> None:
+    async with Database.open(database) as opened, AsyncExitStack() as crowd:
+        for _ in range(15):  # as many connections as there are for reading
+            session = await crowd.enter_async_context(opened.reading())
+            await session.scalar(select(func.count()).select_from(UserRow))
+        async with asyncio.timeout(10), opened.writing() as session:
+            session.add(UserRow(id=ANNA, created_at=opened.now()))
 
 
 async def test_fifty_orders_at_once_with_room_for_ten(storage: Storage, second: Storage) -> None:
