@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.message_routes import Place, Receipt
@@ -59,5 +60,8 @@ class FollowedJob:
             self.ended.set()
 
     def note_progress(self, progress: JobProgress) -> None:
+        """Some step is done. Most come without previews: the last ones stay in sight until there are newer ones."""
+        if not progress.previews and self.progress is not None:
+            progress = replace(progress, previews=self.progress.previews)
         self.progress = progress
         self.changed.set()
