@@ -43,4 +43,5 @@ async def test_words_styles_seeds_and_buttons_mean_something(tmp_path: Path) -> 
 
         upscaled = await drawn(world, public(await world.press(order, "Upscale (Subtle)")))
         assert upscaled.size == (2 * boat.width, 2 * boat.height)
-        assert distance(boat, upscaled.resize(boat.size)) < distance(boat, strong.crop(first))
+        assert subject_colour(upscaled.resize(boat.size)) == "red"
+        assert distance(boat, upscaled.resize(boat.size)) < distance(boat, ink)
