@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("data/pocket-training"), help="where checkpoints are kept")
     parser.add_argument("--scenes", type=int, default=36_000, help="how many scenes to render")
     parser.add_argument("--vae-minutes", type=float, default=16.0)
-    parser.add_argument("--unet-minutes", type=float, default=78.0)
+    parser.add_argument("--unet-minutes", type=float, default=100.0)
     parser.add_argument("--unet-learning-rate", type=float, default=1e-3, help="at the start of the line down to 0")
     parser.add_argument("--lora-minutes", type=float, default=6.0, help="for each of the two")
     parser.add_argument("--encoded-share", type=float, default=0.5, help="share of the scenes that the UNet is shown")
