@@ -170,6 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(ignored, signal.SIG_IGN)
     _die_with_parent(options.parent)
     os.set_inheritable(options.socket, False)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its hints on import are for programmers
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer()])
     with socket.socket(fileno=options.socket) as connection:
         status = Worker(connection, options.painter).serve()

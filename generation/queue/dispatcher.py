@@ -31,6 +31,8 @@ from generation.queue.trouble import Trouble
 
 __all__ = ["SOURCE_GONE", "Dispatcher", "JobProgress", "Outlook", "QueueListener", "QueueSettings"]
 
+# From the start of a worker's process until it can load a model: PyTorch takes its time to be imported.
+START_SECONDS = 5.0
 # A forecast is made anew after so many seconds even if nothing changed: a batch may take longer than it should.
 FORECAST_AGE = 5.0
 
@@ -343,7 +345,8 @@ class Dispatcher:
         if not workers:  # none has started yet: suppose one
             workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]
         busy = {running.worker.name: running.seconds_left(now) for running in self._running}
-        return [(worker, busy.get(worker.name, 0.0)) for worker in workers]
+        starting = {worker.name: START_SECONDS for worker in workers if worker.state is WorkerState.STARTING}
+        return [(worker, busy.get(worker.name, starting.get(worker.name, 0.0))) for worker in workers]
 
     async def _rest(self) -> None:
         """Leave the store alone for a while after trouble with it; a stop ends the rest."""
