@@ -37,7 +37,8 @@ def size_for(aspect: Fraction, native_size: int) -> tuple[int, int]:
 
     `native_size` is the model's own square in pixels: 1024 gives SDXL's buckets themselves.
     """
-    width, height = min(BUCKETS, key=lambda size: abs(math.log(size[0] / size[1] / aspect)))
+    ratio = float(aspect)
+    width, height = min(BUCKETS, key=lambda size: abs(math.log(size[0] / size[1] / ratio)))
     return _scaled(width, native_size), _scaled(height, native_size)
 
 

@@ -86,7 +86,7 @@ def check_text_encoder(encoder: Any, folder: Path, variant: str | None) -> None:
 
 def refuse_pickle(path: Path) -> None:
     """Raises `WrongCheckpoint` for a file whose loading could run code."""
-    if path.suffix in PICKLES:
+    if path.suffix.lower() in PICKLES:
         raise WrongCheckpoint(
             f"{path.name} is a pickle, which can run code when it is loaded: only .safetensors is accepted"
         )

@@ -9,8 +9,12 @@ from safetensors import safe_open
 from generation.pocket import measure
 from generation.pocket.evaluate import FOLDER, load_pipeline
 
-# diffusers' schedulers hand torch tensors to numpy in a way that numpy 2 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    # diffusers' schedulers hand torch tensors to numpy in a way that numpy 2 warns of.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # peft says so whenever a second LoRA is loaded beside the first, which is what is meant here.
+    pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning"),
+]
 
 LORAS = FOLDER / "loras"
 NAMES = ("neon", "blueprint")
