@@ -1,4 +1,4 @@
-"""One thread for torch: at pocket size more of them only wait for each other, many times over where the cores are busy."""
+"""One thread for torch: at pocket size more of them only wait for each other, above all where the cores are busy."""
 
 from collections.abc import Iterator
 
