@@ -39,7 +39,6 @@ def choose_tiling(vae: Any, width: int, height: int, *, always: bool) -> None:
         vae.disable_tiling()
 
 
-@torch.no_grad()
 def encode_picture(vae: Any, image_processor: Any, image: Image.Image, device: torch.device) -> Tensor:
     """An RGB picture → its latents as the UNet sees them (1 × channels × height/8 × width/8, float32).
 
@@ -52,7 +51,6 @@ def encode_picture(vae: Any, image_processor: Any, image: Image.Image, device: t
     return scaled
 
 
-@torch.no_grad()
 def decode_latents(vae: Any, image_processor: Any, latents: Tensor) -> Image.Image:
     """One picture's finished latents (channels × height/8 × width/8) → an RGB picture.
 

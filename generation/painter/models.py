@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,21 +41,37 @@ SETTINGS_FILE = "limner.json"
 class LoadedModel:
     """A model on its device. The pipelines share all modules; each holds state while it runs: one call at a time.
 
-    `scheduler` is the model's own, never run and only copied. `tile_always` asks the VAE to save memory at any size.
+    `scheduler` is the model's own, never run and only copied.
     """
 
     spec: ModelSpec
-    device: torch.device
+    placement: Placement
     text_to_image: Any
     image_to_image: Any
     scheduler: Any
     adapters: Adapters
     previewer: Previewer
-    tile_always: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.placement.device
 
     @property
     def vae(self) -> Any:
         return self.text_to_image.vae
+
+    @property
+    def saves_memory(self) -> bool:
+        """Whether the VAE shall work in tiles at any size."""
+        return self.placement.vram == "low"
+
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """What to paint in.
+
+        Inference mode is a few percent faster, but what is moved in it cannot be changed afterwards, and offloading
+        moves the weights.
+        """
+        return torch.inference_mode() if self.placement.vram == "full" else torch.no_grad()
 
 
 def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
@@ -85,13 +102,12 @@ def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
         each.set_progress_bar_config(disable=True)
     return LoadedModel(
         spec=spec,
-        device=placement.device,
+        placement=placement,
         text_to_image=pipeline,
         image_to_image=image_to_image,
         scheduler=pipeline.scheduler,
         adapters=Adapters(pipeline),
         previewer=previewer,
-        tile_always=placement.vram == "low",
     )
 
 
@@ -177,6 +193,8 @@ def _place(pipeline: Any, placement: Placement) -> None:
     if placement.dtype != torch.float32 and pipeline.vae.config.force_upcast:
         # SDXL's VAE overflows in float16. It stays in float32 instead of being converted for each picture.
         pipeline.vae.to(torch.float32)
+    # Its convolutions are a seventh faster so on a CPU; the UNet's gain nothing there.
+    pipeline.vae.to(memory_format=torch.channels_last)
     if placement.vram == "full":
         pipeline.to(placement.device)
     elif placement.vram == "medium":

@@ -101,8 +101,9 @@ class Painter:
             cancelled=cancelled,
         )
         try:
-            embeddings = encode_prompts(model.text_to_image, [task.recipe for task in batch.tasks])
-            images = self._paint_in_passes(model, batch, embeddings, sources, progress)
+            with model.without_gradients():
+                embeddings = encode_prompts(model.text_to_image, [task.recipe for task in batch.tasks], model.device)
+                images = self._paint_in_passes(model, batch, embeddings, sources, progress)
         finally:
             # Where parts of the model wait in the main memory, those that worked last go back there.
             model.text_to_image.maybe_free_model_hooks()
@@ -182,7 +183,7 @@ def _paint_pass(
     pipeline = model.text_to_image if recipe.source is None else model.image_to_image
     pipeline.scheduler = make_scheduler(model.scheduler, recipe.scheduler)
     estimate = Estimate(pipeline.scheduler)
-    choose_tiling(vae, recipe.width, recipe.height, always=model.tile_always)
+    choose_tiling(vae, recipe.width, recipe.height, always=model.saves_memory)
 
     # 2. Each picture's own noise
     generators = [seed_generator(task.recipe.seed) for task in tasks]

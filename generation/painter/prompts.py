@@ -22,8 +22,7 @@ class PromptEmbeddings:
     negative_pooled: Tensor
 
 
-@torch.no_grad()
-def encode_prompts(pipeline: Any, recipes: Iterable[Recipe]) -> list[PromptEmbeddings]:
+def encode_prompts(pipeline: Any, recipes: Iterable[Recipe], device: torch.device) -> list[PromptEmbeddings]:
     """The embeddings of each recipe, in order; equal prompts are encoded once.
 
     An empty negative prompt becomes what the pipeline makes of none: zeros, where the model is configured so
@@ -35,7 +34,10 @@ def encode_prompts(pipeline: Any, recipes: Iterable[Recipe]) -> list[PromptEmbed
         texts = (recipe.prompt, recipe.negative_prompt)
         if texts not in encoded:
             prompt, negative, pooled, negative_pooled = pipeline.encode_prompt(
-                prompt=recipe.prompt, negative_prompt=recipe.negative_prompt or None, do_classifier_free_guidance=True
+                prompt=recipe.prompt,
+                negative_prompt=recipe.negative_prompt or None,
+                device=device,
+                do_classifier_free_guidance=True,
             )
             encoded[texts] = PromptEmbeddings(
                 prompt=prompt, pooled=pooled, negative=negative, negative_pooled=negative_pooled

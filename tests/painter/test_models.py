@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from generation.catalogue import ModelSpec
 from generation.engine.settings import PainterSettings
-from generation.errors import ModelUnavailable
-from generation.painter.devices import choose_placement
+from generation.errors import ModelUnavailable, PaintingCancelled
+from generation.painter.devices import Placement, choose_placement
 from generation.painter.models import load_model
 from generation.painter.painter import Painter
+from generation.recipe import Source
 from tests.painter.original_checkpoint import save_original
 from tests.painter.tiny_sdxl import build_pipeline, distance, paint, recipe, spec_for
 
@@ -105,6 +106,19 @@ class TestLoaded:
             with pytest.raises(ModelUnavailable):
                 paint(painter, spec_for(copy), recipe())
         assert paint(painter, tiny, recipe()).pictures[0].width == 64
+
+    def test_with_parts_of_the_model_waiting_in_main_memory(self, painter: Painter, tiny: ModelSpec) -> None:
+        """The CPU stands in for the device: what moves where differs, the order of calls does not."""
+        saving = Painter(CPU)
+        saving._placement = Placement(device=torch.device("cpu"), dtype=torch.float32, vram="medium")
+        words, source = recipe(), recipe(source=Source(digest="", strength=0.5))
+        first = paint(painter, tiny, words).pictures[0]
+        for _ in range(2):
+            assert distance(paint(saving, tiny, words).pictures[0], first) <= 0.2
+            varied = [paint(each, tiny, source, sources=(first.png,)).pictures[0] for each in (painter, saving)]
+            assert distance(*varied) <= 0.2
+            with pytest.raises(PaintingCancelled):
+                paint(saving, tiny, words, cancelled=lambda: True)
 
     def test_tiles_for_large_pictures_and_for_them_alone(
         self, painter: Painter, tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch
