@@ -20,7 +20,8 @@ class ModelSpec:
 
     `source` is a Hugging Face id, a diffusers folder or one `.safetensors` file. `native_size` is the side in pixels of
     the square that it was trained on. `cross_attention_dim` tells LoRAs of other architectures apart (SDXL has 2048).
-    `max_batch` is how many native-size pictures share one forward pass on this machine.
+    `max_batch` is how many native-size pictures share one forward pass on this machine. `refiner` is where the weights
+    of its refiner are, in the forms of `source`; '' for none. `draft` is how it draws in a few steps, if it can.
     """
 
     name: str
@@ -31,6 +32,30 @@ class ModelSpec:
     cross_attention_dim: int = 2048
     max_batch: int = 4
     variant: str | None = None
+    refiner: str = ""
+    draft: Draft | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The few-step path of a model: a LoRA by its name in the catalogue (LCM or Lightning), and how to draw with it."""
+
+    lora: str
+    num_inference_steps: int = 6
+    guidance_scale: float = 1.5
+    scheduler: str = "lcm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSpec:
+    """A textual inversion file (.safetensors): its `name` among a prompt's words stands for its vectors.
+
+    `dims` are the widths of its vectors for each text encoder (SDXL: 768 and 1280).
+    """
+
+    name: str
+    path: Path
+    dims: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +86,19 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """All models, LoRAs and styles of this server, by name, and which model is drawn with when none is named."""
+    """All models, LoRAs, embeddings and styles of this server, by name.
+
+    `default_model` is drawn with when none is named. `super_resolution` and `finds_by_words` tell whether a network for
+    it is configured.
+    """
 
     models: Mapping[str, ModelSpec]
     default_model: str
     loras: Mapping[str, LoraSpec] = field(default_factory=dict)
     styles: Mapping[str, Style] = field(default_factory=dict)
+    embeddings: Mapping[str, EmbeddingSpec] = field(default_factory=dict)
+    super_resolution: bool = False
+    finds_by_words: bool = False
 
     def model(self, name: str | None = None) -> ModelSpec:
         """The model of that name, or the default one. Raises `UnknownName`."""
@@ -75,6 +107,10 @@ class Catalogue:
     def lora(self, name: str) -> LoraSpec:
         """Raises `UnknownName`."""
         return _named("lora", self.loras, name)
+
+    def embedding(self, name: str) -> EmbeddingSpec:
+        """Raises `UnknownName`."""
+        return _named("embedding", self.embeddings, name)
 
     def style(self, name: str) -> Style:
         """Raises `UnknownName`."""

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from generation.errors import InvalidRecipe
-from generation.recipe import MAX_SEED, PER_PICTURE_FIELDS, LoraUse, Recipe, Source
+from generation.recipe import MAX_SEED, PER_PICTURE_FIELDS, Frame, Hires, LoraUse, Mask, Recipe, Source
 from tests.recipe_strategies import recipes
 
 PLAIN = Recipe(
@@ -124,13 +124,20 @@ class TestBatchKey:
         "guidance_scale": 5.0,
         "scheduler": "euler",
         "loras": (LoraUse(name="neon"),),
+        "embeddings": ("glow",),
+        "stop": 0.5,
+        "tile": True,
+        "hires": Hires(width=64, height=64, strength=0.5),
+        "refine": 0.2,
     }
 
     @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
     def test_every_field_but_a_pictures_own_is_in_it(self, name: str) -> None:
         """A field added later fails here until it is said whether pictures that differ in it may share a pass."""
         if name in PER_PICTURE_FIELDS:
-            assert name in {"prompt", "negative_prompt", "seed", "source"}
+            assert name in {
+                *("prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird", "source", "mask")
+            }
             return
         assert dataclasses.replace(PLAIN, **{name: self.ANOTHER[name]}).batch_key() != PLAIN.batch_key()
 
@@ -140,12 +147,52 @@ class TestBatchKey:
         assert other.batch_key() == recipe.batch_key()
         assert hash(other.batch_key()) == hash(recipe.batch_key())
 
-    def test_of_a_source_only_its_strength_is(self) -> None:
+    def test_of_a_source_all_but_what_it_shows_is(self) -> None:
         def key(source: Source | None) -> object:
             return dataclasses.replace(PLAIN, source=source).batch_key()
 
         assert key(Source(digest="a", strength=0.5)) == key(Source(digest="b", strength=0.5))
-        assert len({key(None), key(Source(digest="a", strength=0)), key(Source(digest="a", strength=0.5))}) == 3
+        frame = Frame(x=0, y=0, width=8, height=8)
+        others = (
+            None,
+            Source(digest="a", strength=0),
+            Source(digest="a", strength=0.5),
+            Source(digest="a", strength=0.5, frame=frame),
+        )
+        assert len({key(source) for source in others}) == len(others)
+
+    def test_of_a_mask_that_there_is_one(self) -> None:
+        def key(mask: Mask | None) -> object:
+            return dataclasses.replace(PLAIN, source=Source(digest="a", strength=1), mask=mask).batch_key()
+
+        assert key(Mask(digest="a")) == key(Mask(digest="b")) == key(Mask(words="the boat")) != key(None)
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"mask": Mask(words="the boat")},
+            {"source": Source(digest="a", strength=1, frame=Frame(x=100, y=0, width=60, height=60))},
+            {
+                "source": Source(digest="a", strength=1, frame=Frame(x=0, y=0, width=60, height=60)),
+                "mask": Mask(digest="b"),
+            },
+            {"source": Source(digest="a", strength=1), "hires": Hires(width=64, height=64, strength=0.5)},
+            {"stop": 0.05},
+            {"weird": 3001},
+            {"shared_noise": 1.5},
+            {"tile": 1},
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(InvalidRecipe):
+            dataclasses.replace(PLAIN, **changes)
+
+    @pytest.mark.parametrize("mask", [{}, {"digest": "a", "words": "b"}, {"words": ""}])
+    def test_a_mask_is_a_picture_or_words(self, mask: dict[str, Any]) -> None:
+        with pytest.raises(InvalidRecipe):
+            Mask(**mask)
 
 
 class TestCost:
@@ -159,6 +206,8 @@ class TestCost:
             ({"width": 256, "height": 256, "source": Source(digest="", strength=0.5)}, 2),
             ({"source": Source(digest="", strength=0)}, 1),
             ({"num_inference_steps": 30}, 2),
+            ({"num_inference_steps": 60, "stop": 0.5}, 2),
+            ({"width": 256, "height": 256, "hires": Hires(width=128, height=128, strength=0.5)}, 3),
         ],
     )
     def test_it_follows_area_and_steps_that_run(self, changes: dict[str, Any], cost: int) -> None:
@@ -167,4 +216,5 @@ class TestCost:
     @given(recipes)
     def test_it_is_at_least_one(self, recipe: Recipe) -> None:
         assert recipe.cost(native_size=1024, default_steps=30) >= 1
-        assert 0 <= recipe.steps_to_run <= recipe.num_inference_steps
+        passes = 1 if recipe.hires is None else 2
+        assert 0 <= recipe.steps_to_run <= recipe.num_inference_steps * passes

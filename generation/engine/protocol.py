@@ -7,26 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from generation.catalogue import LoraSpec, ModelSpec
+from generation.catalogue import EmbeddingSpec, LoraSpec, ModelSpec
 from generation.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One picture to paint. `job_id` is the job that it belongs to; `source` the bytes of the picture to start from."""
+    """One picture to paint, for the job of that id. `source` and `mask` are the bytes of the files that it names."""
 
     job_id: int
     recipe: Recipe
     source: bytes | None = None
+    mask: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Tasks of equal `Recipe.batch_key()`, in order, with what is needed to load their model and LoRAs."""
+    """Tasks of equal `Recipe.batch_key()`, in order, with what is needed to load what they name."""
 
     tasks: tuple[Task, ...]
     model: ModelSpec
     loras: tuple[LoraSpec, ...] = ()
+    embeddings: tuple[EmbeddingSpec, ...] = ()
 
     @property
     def job_ids(self) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ class PainterSettings:
     `device` is "auto" (the best that the machine has), "cuda", "cuda:1", "mps" or "cpu"; `dtype` "auto" is what suits
     it. `vram` "full" keeps everything on the device, "medium" only the model at work, "low" only the layer at work.
     `preview_every` is in denoising steps, 0 for no previews. `threads` is for CPU kernels, None for torch's own choice.
+    `upscaler` is where a super-resolution network is (a transformers folder or id of Swin2SR, or a .safetensors file of
+    the ESRGAN family), `segmenter` where one that finds things by words is (CLIPSeg); '' for none.
     """
 
     device: str = "auto"
@@ -23,6 +25,8 @@ class PainterSettings:
     vram: Vram = "full"
     preview_every: int = 1
     threads: int | None = None
+    upscaler: str = ""
+    segmenter: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,24 +23,26 @@ class CannotRun(Exception):
 
 
 async def tasks_of(job: Job, *, store: JobStore, catalogue: Catalogue) -> tuple[Task, ...]:
-    """A task for each picture of a job, with its source's bytes. Raises `CannotRun`."""
+    """A task for each picture of a job, with the bytes of the files that it starts from. Raises `CannotRun`."""
     if len({recipe.batch_key() for recipe in job.recipes}) != 1:
         raise CannotRun(InvalidRecipe.key)
     try:
-        catalogue.model(job.recipes[0].model)
-        for lora in job.recipes[0].loras:
-            catalogue.lora(lora.name)
+        batch_of([Task(job_id=job.id, recipe=job.recipes[0])], catalogue)
     except UnknownName as error:  # the configuration has changed since the order
         raise CannotRun(ModelUnavailable.key) from error
-    sources: dict[str, bytes] = {}
-    for recipe in job.recipes:
-        if recipe.source is not None and recipe.source.digest not in sources:
-            source = await store.source(recipe.source.digest)
-            if source is None:
-                raise CannotRun(SOURCE_GONE)
-            sources[recipe.source.digest] = source
+    files: dict[str, bytes] = {}
+    for digest in {digest for recipe in job.recipes for digest in recipe.stored_files}:
+        file = await store.source(digest)
+        if file is None:
+            raise CannotRun(SOURCE_GONE)
+        files[digest] = file
     return tuple(
-        Task(job_id=job.id, recipe=recipe, source=None if recipe.source is None else sources[recipe.source.digest])
+        Task(
+            job_id=job.id,
+            recipe=recipe,
+            source=None if recipe.source is None else files[recipe.source.digest],
+            mask=None if recipe.mask is None or recipe.mask.digest is None else files[recipe.mask.digest],
+        )
         for recipe in job.recipes
     )
 
@@ -52,4 +54,5 @@ def batch_of(tasks: Sequence[Task], catalogue: Catalogue) -> Batch:
         tasks=tuple(tasks),
         model=catalogue.model(recipe.model),
         loras=tuple(catalogue.lora(lora.name) for lora in recipe.loras),
+        embeddings=tuple(catalogue.embedding(name) for name in recipe.embeddings),
     )
