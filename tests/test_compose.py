@@ -165,8 +165,9 @@ def test_upscaling_doubles_the_size_and_costs_what_it_takes() -> None:
     assert (recipe.width, recipe.height, recipe.seed) == (304, 208, 9)
     assert recipe.source == Source(digest=DIGEST, strength=UPSCALE_STRENGTHS[JobKind.UPSCALE_SUBTLE])
     assert order.cost == 1
-    creative = upscale_of(PICTURE, CATALOGUE, kind=JobKind.UPSCALE_CREATIVE, digest=DIGEST, seed=9)
-    assert creative.cost == 2
+    thorough = replace(PICTURE, num_inference_steps=2 * PICTURE.num_inference_steps)
+    creative = upscale_of(thorough, CATALOGUE, kind=JobKind.UPSCALE_CREATIVE, digest=DIGEST, seed=9)
+    assert creative.cost == 3
 
 
 @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(3, 2), Fraction(9, 16), Fraction(4), Fraction(1, 4)])
