@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.compose import Order, again, compose, upscale_of, variations_of
+from bot.compose import Order, compose
 from bot.config import Config
+from bot.derive import again, upscale_of, variations_of
 from bot.flags import FlagParser, Request
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
