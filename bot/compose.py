@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import TypeVar
 
 from bot.flag_errors import TooManyLoras
-from bot.flags import RAW, Request
+from bot.flag_values import RAW
+from bot.flags import Request
 from generation.aspect import size_for
 from generation.catalogue import Catalogue, Style
 from generation.loras import check_lora

@@ -9,7 +9,7 @@ import pytest
 
 from bot.cli import cli
 from bot.config_keys import list_keys
-from bot.flags import flag_table
+from bot.flag_table import flag_table
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "generation/pocket/README.md", *(ROOT / "docs").glob("*.md")]

@@ -22,9 +22,11 @@ from bot.flag_errors import (
     TooManyLoras,
     UnknownFlag,
 )
+from bot.flag_table import QUALITIES
 from bot.flags import FlagParser, Request
 from generation.errors import RequestRejected
 from generation.recipe import MAX_LORAS, MAX_SEED, LoraUse
+from generation.samplers import SAMPLER_NAMES
 
 PARSER = FlagParser(max_steps=60, max_prompt_length=2000)
 
@@ -65,6 +67,23 @@ PARSER = FlagParser(max_steps=60, max_prompt_length=2000)
             Request(prompt="boat at sea", loras=(LoraUse(name="my blue print", weight=0.5),)),
         ),
         ("boat --lora “neon” at sea", Request(prompt="boat at sea", loras=(LoraUse(name="neon"),))),
+        (
+            "boat --model SDXL --stylize 250 --chaos 30 --weird 500 --quality .5 --stop 80",
+            Request(prompt="boat", model="SDXL", stylize=250, chaos=30, weird=500, quality=0.5, stop=80),
+        ),
+        (
+            "boat --s 0 --c 0 --w 0 --q 1 --r 40",
+            Request(prompt="boat", stylize=0, chaos=0, weird=0, quality=1.0, repeat=40),
+        ),
+        ("boat --s 1000 --c 100 --w 3000", Request(prompt="boat", stylize=1000, chaos=100, weird=3000)),
+        ("boat --tile on the sea --draft", Request(prompt="boat on the sea", tile=True, draft=True)),
+        ("boat --turbo", Request(prompt="boat", draft=True)),
+        (
+            "boat --strength 0 --hires 1.5 --refine .2",
+            Request(prompt="boat", strength=0.0, hires=1.5, refine=0.2),
+        ),
+        ("boat --sampler DPMPP-2M-Karras", Request(prompt="boat", sampler="dpmpp_2m_karras")),
+        ('boat --sampler "euler a"', Request(prompt="boat", sampler="euler_a")),
         ("boat --steps 60 --cfg 7.5", Request(prompt="boat", steps=60, guidance_scale=7.5)),
         ("boat --seed 4294967295 --cfg 1", Request(prompt="boat", seed=MAX_SEED, guidance_scale=1.0)),
         ("nul\x00 and half a \ud83d pair", Request(prompt="nul and half a pair")),
@@ -78,7 +97,25 @@ def test_reads(text: str, expected: Request) -> None:
     ("text", "error", "fields"),
     [
         ("boat --asspect 3:2", UnknownFlag, {"flag": "--asspect", "nearest": "--aspect"}),
-        ("boat --chaos 20", UnknownFlag, {"flag": "--chaos", "nearest": ""}),
+        ("boat --caos 20", UnknownFlag, {"flag": "--caos", "nearest": "--chaos"}),
+        ("boat --zzz 20", UnknownFlag, {"flag": "--zzz", "nearest": ""}),
+        ("boat --chaos", FlagValueMissing, {"flag": "--chaos", "example": "--chaos 30"}),
+        ("boat --c 101", FlagValueInvalid, {"flag": "--c", "value": "101", "allowed": "0 … 100"}),
+        ("boat --stylize 1001", FlagValueInvalid, {"flag": "--stylize", "value": "1001", "allowed": "0 … 1000"}),
+        ("boat --weird 3001", FlagValueInvalid, {"flag": "--weird", "value": "3001", "allowed": "0 … 3000"}),
+        ("boat --q 3", FlagValueInvalid, {"flag": "--q", "value": "3", "allowed": "0.25, 0.5, 1, 2, 4"}),
+        ("boat --stop 9", FlagValueInvalid, {"flag": "--stop", "value": "9", "allowed": "10 … 100"}),
+        ("boat --stop 101", FlagValueInvalid, {"flag": "--stop", "value": "101"}),
+        ("boat --repeat 1", FlagValueInvalid, {"flag": "--repeat", "value": "1", "allowed": "2 … 40"}),
+        ("boat --r 41", FlagValueInvalid, {"flag": "--r", "value": "41"}),
+        ("boat --strength 1.1", FlagValueInvalid, {"flag": "--strength", "value": "1.1", "allowed": "0 … 1"}),
+        ("boat --hires 0.9", FlagValueInvalid, {"flag": "--hires", "value": "0.9", "allowed": "1 … 2"}),
+        ("boat --hires 2.1", FlagValueInvalid, {"flag": "--hires", "value": "2.1"}),
+        ("boat --refine 2", FlagValueInvalid, {"flag": "--refine", "value": "2", "allowed": "0 … 1"}),
+        ("boat --sampler plms", FlagValueInvalid, {"flag": "--sampler", "value": "plms"}),
+        ("boat --tile=yes", FlagTakesNoValue, {"flag": "--tile", "value": "yes"}),
+        ("boat --draft --turbo", FlagRepeated, {"first": "--draft", "flag": "--turbo"}),
+        ("boat --tile --tile", FlagRepeated, {"first": "--tile", "flag": "--tile"}),
         ("boat --ar", FlagValueMissing, {"flag": "--ar", "example": "--ar 3:2"}),
         ("boat --ar --seed 7", FlagValueMissing, {"flag": "--ar", "example": "--ar 3:2"}),
         ("boat --ar=", FlagValueMissing, {"flag": "--ar", "example": "--ar 3:2"}),
@@ -131,7 +168,8 @@ def test_the_limits_are_the_servers() -> None:
 
 def test_slash_options_fill_the_same_fields_as_flags() -> None:
     options = {"aspect": "3:2", "seed": 7, "style": "ink", "negative": "cars", "lora": "neon:0.5", "count": 2}
-    by_flags = "boat --ar 3:2 --seed 7 --style ink --no cars --lora neon:0.5 --n 2"
+    options["model"] = "sdxl"
+    by_flags = "boat --ar 3:2 --seed 7 --style ink --no cars --lora neon:0.5 --n 2 --model sdxl"
     assert PARSER.parse("boat", options) == PARSER.parse(by_flags)
     assert PARSER.parse("boat", dict.fromkeys(options)) == Request(prompt="boat")
 
@@ -189,6 +227,19 @@ requests = st.builds(
     count=st.none() | st.integers(1, 4),
     steps=st.none() | st.integers(1, 60),
     guidance_scale=st.none() | st.integers(1000, 20_000).map(lambda thousandth: thousandth / 1000),
+    stylize=st.none() | st.integers(0, 1000),
+    model=st.none() | names,
+    chaos=st.none() | st.integers(0, 100),
+    weird=st.none() | st.integers(0, 3000),
+    quality=st.none() | st.sampled_from(QUALITIES),
+    sampler=st.none() | st.sampled_from(SAMPLER_NAMES),
+    draft=st.booleans(),
+    strength=st.none() | st.integers(0, 1_000_000).map(lambda millionth: millionth / 1e6),
+    hires=st.none() | st.integers(1_000_000, 2_000_000).map(lambda millionth: millionth / 1e6),
+    refine=st.none() | st.integers(0, 1_000_000).map(lambda millionth: millionth / 1e6),
+    stop=st.none() | st.integers(10, 100),
+    tile=st.booleans(),
+    repeat=st.none() | st.integers(2, 40),
 )
 
 
@@ -209,6 +260,10 @@ fragments = st.sampled_from(
         "lora",
         "raw",
         "style",
+        "tile",
+        "q",
+        "sampler",
+        "hires",
         "<lora:",
         ">",
         ":",

@@ -16,7 +16,7 @@ import bot
 import generation
 import storage
 from bot.errors import ending_words, words
-from bot.flags import flag_table
+from bot.flag_table import flag_table
 from bot.messages import Messages, load_messages, quotable
 from generation.errors import LimnerError, ModelUnavailable, UnknownName
 from storage.errors import OutOfCredits

@@ -10,7 +10,8 @@ from discord import app_commands
 from bot.answering import customer_of, order, rejections_told
 from bot.client import Interaction, LimnerClient, Services
 from bot.commands.texts import Command, Texts
-from bot.flags import MAX_COUNT, RAW
+from bot.flag_table import MAX_COUNT
+from bot.flag_values import RAW
 
 MAX_CHOICES = 25  # that Discord shows of an autocompletion
 MAX_CHOICE_NAME = 100  # characters
