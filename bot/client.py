@@ -16,6 +16,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from bot.answering import rejections_told, tell_error
+from bot.views.dialog import LimnerDialog, answers_of
 from bot.views.double_click import Presses
 from generation.errors import RequestRejected
 
@@ -82,11 +83,16 @@ class LimnerClient(discord.AutoShardedClient):
         self.tree = LimnerTree(self, Presses(clock))
         self._api_url = api_url
         self._buttons: tuple[re.Pattern[str], ...] = ()
+        self._dialogs: tuple[type[LimnerDialog], ...] = ()
 
     def listen_to(self, *buttons: type[LimnerButton]) -> None:
         """Answer presses of these families of buttons, also on messages of long ago."""
         self.add_dynamic_items(*buttons)
         self._buttons += tuple(button.__discord_ui_compiled_template__ for button in buttons)
+
+    def take_answers_to(self, *dialogs: type[LimnerDialog]) -> None:
+        """Take these forms back, also those that were shown before a restart."""
+        self._dialogs += dialogs
 
     async def login(self, token: str) -> None:
         """To the server at `discord.api_url`, where that is set."""
@@ -111,12 +117,24 @@ class LimnerClient(discord.AutoShardedClient):
         structlog.get_logger(__name__).info("ready", user=str(self.user), guilds=len(self.guilds))
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Answer buttons that nothing else answers: left over from another version, or forged."""
-        if interaction.type is not discord.InteractionType.component:
-            return
-        custom_id = str(cast(dict[str, object], interaction.data).get("custom_id"))
-        if not any(button.fullmatch(custom_id) for button in self._buttons):
+        """Take forms back, and answer buttons that nothing else answers: left over from another version, or forged."""
+        match interaction.type:
+            case discord.InteractionType.component:
+                known = any(button.fullmatch(_custom_id(interaction)) for button in self._buttons)
+            case discord.InteractionType.modal_submit:
+                known = await self._take_back(interaction)
+            case _:
+                return
+        if not known:
             await tell_error(interaction, ButtonUnknown())
+
+    async def _take_back(self, interaction: Interaction) -> bool:
+        """Hand a form that came back to its dialog. False: no version of us has it, or this one has it no more."""
+        for dialog in self._dialogs:
+            if match := dialog.template.fullmatch(_custom_id(interaction)):
+                await self.tree.submit(interaction, dialog, match)
+                return True
+        return False
 
     async def _sync_commands(self) -> None:
         """Tell Discord our commands, but only when they changed: it takes its time, and allows 200 new ones a day.
@@ -142,7 +160,7 @@ Interaction: TypeAlias = discord.Interaction[LimnerClient]
 
 
 class LimnerTree(app_commands.CommandTree[LimnerClient]):
-    """Commands, and what is done when one of them, or a button, raises: the person is told."""
+    """Commands, and what is done when one of them, a button or a form raises: the person is told."""
 
     def __init__(self, client: LimnerClient, presses: Presses) -> None:
         super().__init__(client)
@@ -164,6 +182,18 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
                 await button.press(interaction)
         except Exception as error:  # noqa: BLE001 – whatever it is, the person is told
             await tell_error(interaction, error)
+
+    async def submit(self, interaction: Interaction, dialog: type[LimnerDialog], match: re.Match[str]) -> None:
+        """Do what a form that came back asks for."""
+        try:
+            async with rejections_told(interaction):
+                await dialog.answer(interaction, match, answers_of(interaction))
+        except Exception as error:  # noqa: BLE001 – whatever it is, the person is told
+            await tell_error(interaction, error)
+
+
+def _custom_id(interaction: Interaction) -> str:
+    return str(cast(dict[str, object], interaction.data).get("custom_id"))
 
 
 def api_root(url: str) -> str:
