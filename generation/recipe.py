@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generation.errors import InvalidRecipe
+from generation.tiles import painted_area
 
 MAX_SEED = 2**32 - 1
 MAX_LORAS = 4
@@ -221,7 +222,7 @@ class Recipe:
                 if values.get(name) is not None:
                     values[name] = part(**values[name])
             return cls(**values)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise InvalidRecipe(name="recipe", value=str(error), allowed="the fields of a recipe") from error
 
     @classmethod
@@ -269,10 +270,13 @@ class Recipe:
 
     def work(self, *, native_size: int, default_steps: int) -> float:
         """The work of this picture in units of one `native_size`² picture at `default_steps` steps."""
-        pixel_steps = self.width * self.height * self.steps_to_run
+        area = self.width * self.height
+        if self.source is not None:
+            area = painted_area(self.width, self.height, native_size)
+        pixel_steps = area * self.steps_to_run
         if self.hires is not None:
             first = self.num_inference_steps
-            pixel_steps -= (self.width * self.height - self.hires.width * self.hires.height) * first
+            pixel_steps -= (area - self.hires.width * self.hires.height) * first
         return pixel_steps / native_size**2 / default_steps
 
     def cost(self, *, native_size: int, default_steps: int) -> int:

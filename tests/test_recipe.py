@@ -203,7 +203,9 @@ class TestCost:
             ({"num_inference_steps": 60}, 3),
             ({"width": 256, "height": 256}, 4),
             ({"num_inference_steps": 1}, 1),
-            ({"width": 256, "height": 256, "source": Source(digest="", strength=0.5)}, 2),
+            ({"width": 152, "height": 104, "source": Source(digest="", strength=0.5)}, 1),
+            # Four windows of 192 pixels a side, and half of the steps.
+            ({"width": 256, "height": 256, "source": Source(digest="", strength=0.5)}, 5),
             ({"source": Source(digest="", strength=0)}, 1),
             ({"num_inference_steps": 30}, 2),
             ({"num_inference_steps": 60, "stop": 0.5}, 2),
