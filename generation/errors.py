@@ -4,9 +4,9 @@
     ├── RequestRejected            the person's order cannot be taken; they are told why, nothing is charged
     │   ├── InvalidRecipe          a value of the recipe is out of its range
     │   ├── InvalidAspect          not W:H, or outside 1:4 to 4:1
-    │   ├── UnknownName            no model, style or LoRA of that name
+    │   ├── UnknownName            no model, style, LoRA or embedding of that name
     │   ├── LoraRefused            the LoRA's file was made for another architecture, or is not a LoRA
-    │   └── (bot.flags and storage.errors add their own leaves)
+    │   └── (generation.prompt_language, bot.flags and storage.errors add their own leaves)
     ├── WorkerError                one attempt failed; the job may be tried again
     │   ├── OutOfMemory            the device's memory did not hold the batch
     │   ├── WorkerLost             the worker's process died or stopped answering
@@ -63,7 +63,7 @@ class InvalidAspect(RequestRejected):
 
 
 class UnknownName(RequestRejected):
-    """No thing of that kind has that name. Fields: `kind` (model, style, lora), `name`, `nearest` (or '')."""
+    """Nothing of that kind has that name. Fields: `kind` (model, style, lora, embedding), `name`, `nearest` (or '')."""
 
     key = "unknown_name"
 

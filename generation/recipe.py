@@ -107,7 +107,7 @@ class Recipe:
 
     `width` and `height` are the finished picture's, in pixels and multiples of 8; `seed` is 0 to 2³²−1;
     `num_inference_steps` is counted before `source.strength` and `stop` cut it; `guidance_scale` is 1 to 20;
-    `scheduler` None is the model's own. Prompts are final, in the language of `generation/prompt_language.py`: style
+    `scheduler` None is the model's own. Prompts are final, in the language of `generation/prompt_language/`: style
     template and trigger words are already in them, permutations are not. `embeddings` names the textual inversions
     among their words.
 

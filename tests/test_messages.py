@@ -75,7 +75,7 @@ def test_no_two_errors_share_their_words() -> None:
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_every_error_is_worded(kind: type[LimnerError]) -> None:
     for variant in ("", "something"):
-        for thing in ("style", "lora", "model"):
+        for thing in ("style", "lora", "embedding", "model"):
             fields = {name: variant if name == "nearest" else "x" for name in documented_fields(kind)}
             if "kind" in fields:
                 fields["kind"] = thing
