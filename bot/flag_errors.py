@@ -8,6 +8,11 @@ RequestRejected
 ├── FlagRepeated           the same flag twice
 ├── FlagAgainstOption      a flag and its slash option
 ├── TooManyLoras           more than four
+├── TooManySteps           steps times quality
+├── NoDraft                `--draft` with a model that has no few-step path
+├── NoRefiner              `--refine` with a model that has none
+├── StrengthWithoutPicture `--strength` without a picture to start from
+├── HiresAgainstPicture    `--hires` with a picture to start from
 ├── PromptEmpty            nothing but flags
 └── PromptTooLong          over the server's limit
 """
@@ -57,6 +62,36 @@ class TooManyLoras(RequestRejected):
     """More LoRAs at once than a picture can have. Fields: `limit`."""
 
     key = "too_many_loras"
+
+
+class TooManySteps(RequestRejected):
+    """The steps times the quality are more than a picture can have. Fields: `steps`, `limit`."""
+
+    key = "too_many_steps"
+
+
+class NoDraft(RequestRejected):
+    """The model cannot draw in a few steps. Fields: `model`."""
+
+    key = "no_draft"
+
+
+class NoRefiner(RequestRejected):
+    """The model has no refiner. Fields: `model`."""
+
+    key = "no_refiner"
+
+
+class StrengthWithoutPicture(RequestRejected):
+    """How far to move from a picture, but no picture."""
+
+    key = "strength_without_picture"
+
+
+class HiresAgainstPicture(RequestRejected):
+    """A second pass on a larger picture is for what is drawn from words alone."""
+
+    key = "hires_against_picture"
 
 
 class PromptEmpty(RequestRejected):

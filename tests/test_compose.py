@@ -10,15 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.compose import compose
-from bot.flag_errors import TooManyLoras
+from bot.compose import StartingPicture, compose
+from bot.flag_errors import (
+    HiresAgainstPicture,
+    NoDraft,
+    NoRefiner,
+    StrengthWithoutPicture,
+    TooManyLoras,
+    TooManySteps,
+)
 from bot.flags import Request
-from generation.catalogue import Catalogue, LoraSpec, ModelSpec, Style
+from generation.aspect import LANDSCAPE_BUCKETS
+from generation.catalogue import Catalogue, Draft, LoraSpec, ModelSpec, Style
 from generation.errors import LoraRefused, UnknownName
-from generation.recipe import MAX_SEED, LoraUse, Recipe
+from generation.recipe import MAX_SEED, Hires, LoraUse, Recipe, Source
 
 POCKET = ModelSpec(
-    name="pocket", source="pocket", native_size=128, num_inference_steps=20, guidance_scale=4.0, cross_attention_dim=160
+    name="pocket",
+    source="pocket",
+    native_size=128,
+    num_inference_steps=20,
+    guidance_scale=4.0,
+    cross_attention_dim=160,
+    refiner="pocket-refiner",
+    draft=Draft(lora="quick", num_inference_steps=6, guidance_scale=1.5, scheduler="lcm"),
 )
 SDXL = ModelSpec(name="sdxl", source="sdxl")
 
@@ -27,7 +42,7 @@ def lora(name: str, trigger: str = "", width: int | None = 160) -> LoraSpec:
     return LoraSpec(name=name, path=Path(f"{name}.safetensors"), trigger=trigger, cross_attention_dim=width)
 
 
-LORAS = [lora("neon", "neon"), lora("blueprint", "Blue Print"), lora("plain"), lora("other"), lora("big", width=2048)]
+LORAS = [lora("neon", "neon"), lora("blueprint", "Blue Print"), lora("plain"), lora("quick"), lora("big", width=2048)]
 CATALOGUE = Catalogue(
     models={"pocket": POCKET, "sdxl": SDXL},
     default_model="pocket",
@@ -50,7 +65,8 @@ def test_a_plain_request_gives_four_pictures_at_the_models_defaults() -> None:
     first = Recipe(
         prompt="a red boat", model="pocket", width=128, height=128, seed=7, num_inference_steps=20, guidance_scale=4.0
     )
-    assert order.recipes == tuple(replace(first, seed=seed) for seed in (7, 8, 9, 10))
+    alike = replace(first, shared_seed=7, shared_noise=0.6)
+    assert order.recipes == (first, *(replace(alike, seed=seed) for seed in (8, 9, 10)))
     assert (order.style, order.cost) == (None, 4)
 
 
@@ -69,7 +85,7 @@ def test_seeds_go_round_at_the_end() -> None:
 @given(count=st.integers(1, 4), steps=st.integers(1, 60))
 def test_cost_follows_count_and_steps(count: int, steps: int) -> None:
     order = compose(Request(prompt="a boat", count=count, steps=steps), CATALOGUE, seed=0)
-    assert order.cost == count * max(1, int(steps / 20 + 0.5))
+    assert order.cost == max(1, int(count * steps / 20 + 0.5))
 
 
 def test_a_style_wraps_the_prompt_and_its_negative_prompt_follows_the_persons() -> None:
@@ -132,3 +148,196 @@ def test_an_unknown_lora_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName) as caught:
         only(Request(prompt="a boat", loras=(LoraUse(name="bluprint"),)))
     assert caught.value.fields == {"kind": "lora", "name": "bluprint", "nearest": "blueprint"}
+
+
+# Sampling flags.
+
+
+def test_the_model_is_the_named_one_at_its_own_size_and_defaults() -> None:
+    order = compose(Request(prompt="a boat", model="SDXL", count=1), CATALOGUE, seed=7)
+    assert order.recipes == (
+        Recipe(
+            prompt="a boat", model="sdxl", width=1024, height=1024, seed=7, num_inference_steps=30, guidance_scale=5.0
+        ),
+    )
+    assert order.cost == 1
+
+
+def test_an_unknown_model_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownName) as caught:
+        only(Request(prompt="a boat", model="sdlx"))
+    assert caught.value.fields == {"kind": "model", "name": "sdlx", "nearest": "sdxl"}
+
+
+def test_sampling_flags_are_in_the_recipe() -> None:
+    request = Request(prompt="a boat", sampler="heun", weird=500, stop=80, tile=True, refine=0.25)
+    recipe = only(request)
+    assert (recipe.scheduler, recipe.weird, recipe.stop, recipe.tile) == ("heun", 500, 0.8, True)
+    assert recipe.refine == 0.25
+
+
+@pytest.mark.parametrize("aspect", [Fraction(width, height) for width, height in LANDSCAPE_BUCKETS])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_pictures_of_native_size_cost_one_credit_each(aspect: Fraction, count: int) -> None:
+    for model in ("pocket", "sdxl"):
+        assert compose(Request(prompt="a boat", aspect=aspect, count=count, model=model), CATALOGUE, seed=0).cost == (
+            count
+        )
+
+
+@pytest.mark.parametrize(
+    ("request_", "steps", "cost"),
+    [
+        (Request(prompt="a", quality=0.25), 5, 1),
+        (Request(prompt="a", quality=0.5), 10, 2),
+        (Request(prompt="a", quality=1.0), 20, 4),
+        (Request(prompt="a", quality=4.0), 80, 16),
+        (Request(prompt="a", quality=0.5, steps=30), 15, 3),
+        (Request(prompt="a", stop=50), 20, 2),
+        (Request(prompt="a", draft=True), 6, 1),
+        (Request(prompt="a", draft=True, quality=2.0), 12, 2),
+        (Request(prompt="a", draft=True, steps=10), 10, 2),
+        (Request(prompt="a", quality=0.25, steps=1), 1, 1),
+    ],
+)
+def test_quality_stop_and_draft_change_steps_and_cost(request_: Request, steps: int, cost: int) -> None:
+    order = compose(request_, CATALOGUE, seed=0)
+    assert {recipe.num_inference_steps for recipe in order.recipes} == {steps}
+    assert order.cost == cost
+
+
+def test_more_steps_than_a_picture_takes_are_refused() -> None:
+    with pytest.raises(TooManySteps) as caught:
+        compose(Request(prompt="a", steps=100, quality=4.0), CATALOGUE, seed=0)
+    assert caught.value.fields == {"steps": 400, "limit": 240}
+
+
+def test_a_draft_takes_the_models_few_step_path() -> None:
+    recipe = only(Request(prompt="a boat", draft=True))
+    assert recipe.loras == (LoraUse(name="quick", weight=1),)
+    assert (recipe.num_inference_steps, recipe.guidance_scale, recipe.scheduler) == (6, 1.5, "lcm")
+
+
+def test_what_the_person_names_counts_in_a_draft_too() -> None:
+    loras = (LoraUse(name="Quick", weight=0.5),)
+    recipe = only(Request(prompt="a", draft=True, loras=loras, guidance_scale=2.0, sampler="euler", steps=8))
+    assert recipe.loras == (LoraUse(name="quick", weight=0.5),)
+    assert (recipe.num_inference_steps, recipe.guidance_scale, recipe.scheduler) == (8, 2.0, "euler")
+
+
+def test_the_drafts_lora_counts_among_the_four() -> None:
+    catalogue = replace(CATALOGUE, loras={name: lora(name) for name in ("quick", "a", "b", "c", "d")})
+    loras = tuple(LoraUse(name=name) for name in "abcd")
+    with pytest.raises(TooManyLoras):
+        compose(Request(prompt="a boat", loras=loras, draft=True), catalogue, seed=0)
+
+
+def test_a_model_without_the_part_that_a_flag_needs_is_named() -> None:
+    with pytest.raises(NoDraft) as draft:
+        only(Request(prompt="a", model="sdxl", draft=True))
+    assert draft.value.fields == {"model": "sdxl"}
+    with pytest.raises(NoRefiner) as refiner:
+        only(Request(prompt="a", model="sdxl", refine=0.2))
+    assert refiner.value.fields == {"model": "sdxl"}
+    assert only(Request(prompt="a", model="sdxl", refine=0.0)).refine == 0
+
+
+def test_hires_draws_the_usual_size_first() -> None:
+    order = compose(Request(prompt="a", aspect=Fraction(3, 2), hires=1.5, count=1), CATALOGUE, seed=0)
+    (recipe,) = order.recipes
+    assert (recipe.width, recipe.height) == (232, 160)
+    assert recipe.hires == Hires(width=152, height=104, strength=0.5)
+    assert order.cost == 2  # 20 steps of about one native picture, and 10 of more than twice that
+    assert only(Request(prompt="a", hires=1.0)).hires is None
+
+
+@given(hires=st.floats(1, 2), aspect=st.fractions(Fraction(1, 4), 4, max_denominator=50))
+def test_a_larger_factor_never_costs_less(hires: float, aspect: Fraction) -> None:
+    def cost(factor: float) -> int:
+        return compose(Request(prompt="a", aspect=aspect, hires=factor), CATALOGUE, seed=0).cost
+
+    assert 4 == cost(1) <= cost(hires) <= cost(2)
+
+
+# How alike the pictures of a grid are.
+
+
+@given(seed=st.integers(0, MAX_SEED), chaos=st.integers(0, 100))
+def test_the_pictures_of_a_grid_share_less_noise_the_greater_the_chaos(seed: int, chaos: int) -> None:
+    first, *others = compose(Request(prompt="a", chaos=chaos), CATALOGUE, seed=seed).recipes
+    assert (first.shared_seed, first.shared_noise) == (None, 0)
+    for other in others:
+        assert other.shared_noise == pytest.approx(0.6 * (1 - chaos / 100))
+        assert other.shared_seed == (seed if chaos < 100 else None)
+
+
+def test_a_picture_alone_shares_nothing() -> None:
+    assert only(Request(prompt="a")).shared_seed is None
+
+
+# Where a picture is given to start from.
+
+UPLOAD = StartingPicture(digest="d" * 64, width=3000, height=2000)
+
+
+def test_a_picture_to_start_from_gives_its_shape_and_its_noise_is_not_shared() -> None:
+    order = compose(Request(prompt="a"), CATALOGUE, seed=7, picture=UPLOAD)
+    for index, recipe in enumerate(order.recipes):
+        assert (recipe.width, recipe.height, recipe.seed) == (152, 104, 7 + index)
+        assert recipe.source == Source(digest=UPLOAD.digest, strength=0.6)
+        assert recipe.shared_seed is None
+    assert order.cost == 2  # 12 of 20 steps
+    square = compose(Request(prompt="a", aspect=Fraction(1), strength=0.0), CATALOGUE, seed=7, picture=UPLOAD)
+    assert (square.recipes[0].width, square.recipes[0].height) == (128, 128)
+    assert square.recipes[0].source == Source(digest=UPLOAD.digest, strength=0)
+
+
+def test_strength_needs_a_picture_and_hires_none() -> None:
+    with pytest.raises(StrengthWithoutPicture):
+        compose(Request(prompt="a", strength=0.6), CATALOGUE, seed=0)
+    with pytest.raises(HiresAgainstPicture):
+        compose(Request(prompt="a", hires=2.0), CATALOGUE, seed=0, picture=UPLOAD)
+
+
+# --stylize.
+
+
+def stylized(style: str | None, stylize: int | None) -> Recipe:
+    return only(Request(prompt="a boat", style=style, stylize=stylize))
+
+
+def test_stylize_100_is_the_style_as_it_is_written() -> None:
+    assert stylized("ink", 100) == stylized("ink", None)
+    assert stylized("glow", 100) == stylized("glow", None)
+
+
+def test_stylize_0_is_raw() -> None:
+    assert stylized("glow", 0) == stylized("raw", None)
+    assert compose(Request(prompt="a", style="glow", stylize=0), CATALOGUE, seed=0).style is None
+
+
+def test_stylize_weighs_the_styles_words_and_loras() -> None:
+    half, most = stylized("ink", 50), stylized("ink", 1000)
+    assert (half.prompt, half.negative_prompt) == ("(ink:0.5), a boat, (black:0.5)", "(color:0.5)")
+    assert half.guidance_scale == 4
+    assert (most.prompt, most.negative_prompt) == ("(ink:1.5), a boat, (black:1.5)", "(color:1.5)")
+    assert most.guidance_scale == 6
+    assert stylized("glow", 50).loras == (LoraUse(name="neon", weight=0.25),)
+    assert stylized("glow", 1000).loras == (LoraUse(name="neon", weight=0.75),)
+
+
+def test_stylize_leaves_the_persons_own_alone() -> None:
+    request = Request(
+        prompt="a boat", style="glow", stylize=1000, loras=(LoraUse(name="neon", weight=1),), guidance_scale=3.0
+    )
+    recipe = only(request)
+    assert recipe.loras == (LoraUse(name="neon", weight=1),)
+    assert recipe.guidance_scale == 3
+
+
+@given(less=st.integers(0, 1000), more=st.integers(0, 1000))
+def test_more_stylize_never_acts_less(less: int, more: int) -> None:
+    less, more = sorted((less, more))
+    weak, strong = stylized("glow", less), stylized("glow", more)
+    assert sum(lora.weight for lora in weak.loras) <= sum(lora.weight for lora in strong.loras)
+    assert weak.guidance_scale <= strong.guidance_scale

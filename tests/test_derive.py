@@ -81,7 +81,9 @@ def test_again_is_the_same_with_new_seeds() -> None:
     recipes = compose(Request(prompt="a boat"), CATALOGUE, seed=7).recipes
     order = again(recipes, CATALOGUE, seed=MAX_SEED, style="ink")
     assert [recipe.seed for recipe in order.recipes] == [MAX_SEED, 0, 1, 2]
-    assert {replace(recipe, seed=0) for recipe in order.recipes} == {replace(recipes[0], seed=0)}
+    assert [recipe.shared_seed for recipe in order.recipes] == [None, MAX_SEED, MAX_SEED, MAX_SEED]
+    for new, old in zip(order.recipes, recipes, strict=True):
+        assert replace(new, seed=0, shared_seed=None) == replace(old, seed=0, shared_seed=None)
     assert (order.style, order.cost) == ("ink", 4)
 
 
