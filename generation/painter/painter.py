@@ -7,24 +7,23 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import structlog
 import torch
 from PIL import Image
-from torch import Tensor
 
 from generation.catalogue import ModelSpec
-from generation.engine.protocol import Batch, Painted, Picture, Progress, Task
+from generation.engine.protocol import Batch, Painted, Picture, Progress
 from generation.engine.settings import PainterSettings
 from generation.errors import OutOfMemory, PaintingFailed
+from generation.painter.canvas import canvas_of
 from generation.painter.devices import choose_placement, free_memory, is_out_of_memory
-from generation.painter.latents import choose_tiling, decode_latents, draw_noise, encode_picture, seed_generator
+from generation.painter.forward_pass import Piece, paint_pass
 from generation.painter.models import LoadedModel, load_model
 from generation.painter.progress import BatchProgress
-from generation.painter.prompts import PromptEmbeddings, encode_prompts, pipeline_arguments
-from generation.painter.schedulers import Estimate, make_scheduler, own_name
-from generation.picture import encode_png, open_picture
+from generation.painter.prompts import encode_prompts
+from generation.painter.schedulers import own_name
+from generation.picture import encode_png
 from generation.recipe import Recipe
 
 # What of a recipe this painter acts on. A field that is not among these must hold its default (see `_check`).
@@ -81,13 +80,11 @@ class Painter:
         # 1. Check the inputs
         recipe = batch.tasks[0].recipe
         _check(batch)
-        sources = [_source_picture(task) for task in batch.tasks]
-        if recipe.steps_to_run == 0 and recipe.source is not None:
-            # Too little strength for a single step: the source itself, at the wanted size.
-            pictures = [
-                _picture(source, task.recipe) for source, task in zip(sources, batch.tasks, strict=True) if source
-            ]
-            return Painted(pictures=tuple(pictures), seconds=time.perf_counter() - started)
+        canvases = [canvas_of(task) for task in batch.tasks]
+        if recipe.steps_to_run == 0:
+            # Too little strength for a single step: the canvas itself.
+            images = [canvas.finish(canvas.picture) for canvas in canvases if canvas]
+            return Painted(pictures=_pictures(images, batch), seconds=time.perf_counter() - started)
         model = self._loaded(batch.model)
 
         # 2. Switch the LoRAs, encode the prompts with them, and paint
@@ -103,41 +100,42 @@ class Painter:
         try:
             with model.without_gradients():
                 embeddings = encode_prompts(model.text_to_image, [task.recipe for task in batch.tasks], model.device)
-                images = self._paint_in_passes(model, batch, embeddings, sources, progress)
+                pieces = [
+                    Piece(recipe=task.recipe, embeddings=encoded, canvas=canvas)
+                    for task, encoded, canvas in zip(batch.tasks, embeddings, canvases, strict=True)
+                ]
+                images = self._paint_in_passes(model, pieces, progress)
         finally:
             # Where parts of the model wait in the main memory, those that worked last go back there.
             model.text_to_image.maybe_free_model_hooks()
 
         # 3. Encode the pictures, each with its recipe
-        sampler = own_name(model.scheduler)
-        pictures = [_picture(image, task.recipe, sampler) for image, task in zip(images, batch.tasks, strict=True)]
-        return Painted(pictures=tuple(pictures), seconds=time.perf_counter() - started)
+        pictures = _pictures(images, batch, sampler=own_name(model.scheduler))
+        return Painted(pictures=pictures, seconds=time.perf_counter() - started)
 
     def _paint_in_passes(
-        self,
-        model: LoadedModel,
-        batch: Batch,
-        embeddings: Sequence[PromptEmbeddings],
-        sources: Sequence[Image.Image | None],
-        progress: BatchProgress,
+        self, model: LoadedModel, pieces: Sequence[Piece], progress: BatchProgress
     ) -> list[Image.Image]:
-        """The batch's pictures, as many in one forward pass as the memory holds."""
-        images: list[Image.Image] = []
-        at_once = pictures_at_once(batch.model, batch.tasks[0].recipe)
-        while len(images) < len(batch.tasks):
-            chunk = slice(len(images), len(images) + at_once)
-            progress.begin(first=chunk.start, at_once=at_once)
+        """The pieces' pictures, as many in one forward pass as the memory holds."""
+        images: dict[int, Image.Image] = {}
+        passes_done = 0
+        at_once = pictures_at_once(model.spec, pieces[0].recipe)
+        while left := _passes([index for index in range(len(pieces)) if index not in images], pieces, at_once):
+            in_pass = left[0]
+            progress.begin(in_pass, done=passes_done, left=len(left))
             try:
-                images += _paint_pass(model, batch.tasks[chunk], embeddings[chunk], sources[chunk], progress)
+                painted = paint_pass(model, [pieces[index] for index in in_pass], progress)
+                images |= zip(in_pass, painted, strict=True)
+                passes_done += 1
                 continue
             except RuntimeError as error:
-                if not is_out_of_memory(error) or len(batch.tasks[chunk]) == 1:
+                if not is_out_of_memory(error) or len(in_pass) == 1:
                     raise
             # Out here, because within the handler the failed pass's tensors would still be held.
-            at_once = len(batch.tasks[chunk]) // 2
+            at_once = len(in_pass) // 2
             structlog.get_logger(__name__).warning("pass_halved", at_once=at_once)
             self._free_memory()
-        return images
+        return [images[index] for index in range(len(pieces))]
 
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
         if self._model is None or self._model.spec != spec:
@@ -167,78 +165,12 @@ def pictures_at_once(model: ModelSpec, recipe: Recipe) -> int:
     return max(1, model.max_batch * model.native_size**2 // (recipe.width * recipe.height))
 
 
-def _paint_pass(
-    model: LoadedModel,
-    tasks: Sequence[Task],
-    embeddings: Sequence[PromptEmbeddings],
-    sources: Sequence[Image.Image | None],
-    progress: BatchProgress,
-) -> list[Image.Image]:
-    """The pictures of one forward pass's tasks."""
-    recipe = tasks[0].recipe
-    vae, processor, device = model.vae, model.text_to_image.image_processor, model.device
-    dtype = embeddings[0].prompt.dtype
-
-    # 1. A fresh scheduler, which also tells the previews
-    pipeline = model.text_to_image if recipe.source is None else model.image_to_image
-    pipeline.scheduler = make_scheduler(model.scheduler, recipe.scheduler)
-    estimate = Estimate(pipeline.scheduler)
-    choose_tiling(vae, recipe.width, recipe.height, always=model.saves_memory)
-
-    # 2. Each picture's own noise
-    generators = [seed_generator(task.recipe.seed) for task in tasks]
-    noise = draw_noise(generators, vae, recipe.width, recipe.height).to(device)
-    arguments: dict[str, Any] = {
-        **pipeline_arguments(embeddings),
-        "num_inference_steps": recipe.num_inference_steps,
-        "guidance_scale": recipe.guidance_scale,
-        "generator": generators,  # for schedulers that draw more noise on the way
-        "output_type": "latent",
-        "callback_on_step_end": progress.after_step(estimate),
-    }
-
-    # 3. Denoise, from noise or from the sources
-    if recipe.source is None:
-        arguments |= {"width": recipe.width, "height": recipe.height, "latents": noise.to(dtype)}
-    else:
-        encoded = torch.cat([encode_picture(vae, processor, source, device) for source in sources if source])
-        noised = _noised(pipeline, encoded, noise, recipe.num_inference_steps, recipe.source.strength)
-        arguments |= {"image": encoded, "latents": noised.to(dtype), "strength": recipe.source.strength}
-    latents = pipeline(**arguments).images
-
-    # 4. Decode one by one
-    if not torch.isfinite(latents).all():
-        raise PaintingFailed(detail="the latents overflowed; another number format (dtype) may hold them")
-    images = []
-    for one in latents:
-        progress.check_cancelled()
-        images.append(decode_latents(vae, processor, one))
-    return images
-
-
-def _noised(pipeline: Any, latents: Tensor, noise: Tensor, num_inference_steps: int, strength: float) -> Tensor:
-    """The sources' latents with as much noise as there is at the step where image to image begins."""
-    pipeline.scheduler.set_timesteps(num_inference_steps, device=latents.device)
-    timesteps, _ = pipeline.get_timesteps(num_inference_steps, strength, latents.device)
-    noised: Tensor = pipeline.scheduler.add_noise(latents, noise, timesteps[:1].repeat(len(latents)))
-    return noised
-
-
-def _source_picture(task: Task) -> Image.Image | None:
-    """The picture that a task starts from, in RGB at the recipe's size."""
-    recipe = task.recipe
-    if recipe.source is None:
-        return None
-    if task.source is None:
-        raise PaintingFailed(detail="the source picture did not come with the task")
-    try:
-        with open_picture(task.source) as picture:
-            rgb = picture.convert("RGB")
-    except OSError as error:
-        raise PaintingFailed(detail=f"the source picture cannot be read: {error}") from error
-    if rgb.size == (recipe.width, recipe.height):
-        return rgb
-    return rgb.resize((recipe.width, recipe.height), Image.Resampling.LANCZOS)
+def _passes(indices: Sequence[int], pieces: Sequence[Piece], at_once: int) -> list[list[int]]:
+    """Which pieces go through the model together: those with prompts of equal length, at most `at_once`."""
+    by_length: dict[int, list[int]] = {}
+    for index in indices:
+        by_length.setdefault(pieces[index].embeddings.length, []).append(index)
+    return [group[start : start + at_once] for group in by_length.values() for start in range(0, len(group), at_once)]
 
 
 def _check(batch: Batch) -> None:
@@ -252,5 +184,9 @@ def _check(batch: Batch) -> None:
             raise PaintingFailed(detail=f"the painter does not know what to do with {field.name!r}")
 
 
-def _picture(image: Image.Image, recipe: Recipe, sampler: str | None = None) -> Picture:
-    return Picture(png=encode_png(image, recipe, sampler=sampler), width=image.width, height=image.height)
+def _pictures(images: Sequence[Image.Image], batch: Batch, *, sampler: str | None = None) -> tuple[Picture, ...]:
+    """The batch's pictures as files that carry their recipes."""
+    return tuple(
+        Picture(png=encode_png(image, task.recipe, sampler=sampler), width=image.width, height=image.height)
+        for image, task in zip(images, batch.tasks, strict=True)
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -13,6 +12,7 @@ from generation.engine.protocol import Progress
 from generation.errors import PaintingCancelled
 from generation.painter.previews import Previewer, to_jpeg
 from generation.painter.schedulers import Estimate
+from generation.painter.step_callbacks import StepCallback
 
 
 class BatchProgress:
@@ -34,20 +34,22 @@ class BatchProgress:
         self._preview_every = preview_every
         self._on_progress = on_progress
         self._cancelled = cancelled
-        self._first = 0
+        self._in_pass: Sequence[int] = ()
         self._passes_done = 0
         self._passes = 1
         self._previews: list[bytes] = []
 
-    def begin(self, *, first: int, at_once: int) -> None:
-        """A forward pass begins, with the task at index `first`; also one that ran out of memory and begins again."""
-        self.check_cancelled()
-        if first > self._first:
-            self._passes_done += 1
-        self._first = first
-        self._passes = self._passes_done + math.ceil((self._tasks - first) / at_once)
+    def begin(self, in_pass: Sequence[int], *, done: int, left: int) -> None:
+        """A forward pass begins, with the tasks of these indices; also one that ran out of memory and begins again.
 
-    def after_step(self, estimate: Estimate) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+        So many passes are done, and so many left, with this one.
+        """
+        self.check_cancelled()
+        self._in_pass = in_pass
+        self._passes_done = done
+        self._passes = done + left
+
+    def after_step(self, estimate: Estimate) -> StepCallback:
         """A pipeline's `callback_on_step_end` that stops the batch by raising, or tells how far it is.
 
         Raising ends the call at once; the pipeline's own `_interrupt` would still decode the unfinished latents.
@@ -79,5 +81,6 @@ class BatchProgress:
         images = self._previewer.images(latents)
         if not self._previews:
             self._previews = [to_jpeg(Image.new("RGB", images[0].size, "grey"))] * self._tasks
-        self._previews[self._first : self._first + len(images)] = [to_jpeg(image) for image in images]
+        for index, image in zip(self._in_pass, images, strict=True):
+            self._previews[index] = to_jpeg(image)
         return tuple(self._previews)

@@ -21,6 +21,11 @@ class PromptEmbeddings:
     negative: Tensor
     negative_pooled: Tensor
 
+    @property
+    def length(self) -> int:
+        """In tokens. Only prompts of one length share a forward pass."""
+        return self.prompt.shape[1]
+
 
 def encode_prompts(pipeline: Any, recipes: Iterable[Recipe], device: torch.device) -> list[PromptEmbeddings]:
     """The embeddings of each recipe, in order; equal prompts are encoded once.
