@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Hashable, Mapping
@@ -200,6 +201,11 @@ class Recipe:
     def to_json(self) -> str:
         """The canonical form: sorted keys, no spaces, no NaN. Equal recipes have equal canonical JSON."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON: equal recipes have equal digests."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Recipe:

@@ -44,6 +44,12 @@ def _snowflake(*, primary_key: bool = False) -> Any:
     return mapped_column(BigInteger, primary_key=primary_key, autoincrement=False if primary_key else "auto")
 
 
+def _digest_of_recipe(context: Any) -> str:
+    """SHA-256 (hex) of the recipe's canonical JSON."""
+    recipe: Recipe = context.get_current_parameters()["recipe"]
+    return recipe.digest
+
+
 class UserRow(Table):
     """A person, from the first time that something of theirs had to be remembered."""
 
@@ -119,7 +125,13 @@ class ImageRow(Table):
     """One finished picture. Its bytes are the file of that `digest`; several images may share one."""
 
     __tablename__ = "images"
-    __table_args__ = (UniqueConstraint("job_id", "index"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("job_id", "index"),
+        # A picture that somebody shows us is looked up by its bytes, and a copy of it by the recipe that it carries.
+        Index(None, "digest"),
+        Index(None, "recipe_digest"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
@@ -132,6 +144,7 @@ class ImageRow(Table):
     width: Mapped[int]
     height: Mapped[int]
     created_at: Mapped[datetime]
+    recipe_digest: Mapped[str | None] = mapped_column(String(64), default=_digest_of_recipe)
 
 
 class EntryKind(enum.StrEnum):

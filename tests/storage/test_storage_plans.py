@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
-from storage_samples import ANNA, HARBOUR, WORKER, Clock, order
+from storage_samples import ANNA, HARBOUR, WORKER, Clock, order, recipe
 
 from generation.job import JobStatus
 from storage.storage import Storage
@@ -34,6 +34,8 @@ VERBS: dict[str, Verb] = {
     "balance": lambda storage, clock: storage.credits.balance(ANNA, HARBOUR, allowance=10),
     "balance in messages": lambda storage, clock: storage.credits.balance(ANNA, None, allowance=10),
     "images of a job": lambda storage, clock: storage.images.of_job(1),
+    "image by file": lambda storage, clock: storage.images.by_file("ab" * 32, user_id=ANNA, guild_id=HARBOUR),
+    "image by recipe": lambda storage, clock: storage.images.by_recipe(recipe(), user_id=ANNA, guild_id=None),
     "moderator log": lambda storage, clock: storage.moderator_log.latest(HARBOUR, 20),
 }
 
