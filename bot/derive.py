@@ -40,6 +40,14 @@ class UpscaleTooLarge(RequestRejected):
     key = "upscale_too_large"
 
 
+def plain(recipe: Recipe) -> Recipe:
+    """The words of a recipe and how they are painted, without where its own painting began.
+
+    That is its source and mask, its first pass, and the noise that it shared with its grid.
+    """
+    return replace(recipe, source=None, mask=None, hires=None, shared_seed=None, shared_noise=0.0)
+
+
 def variations_of(
     recipe: Recipe, catalogue: Catalogue, *, kind: JobKind, digest: str, seed: int, style: str | None = None
 ) -> Order:
@@ -53,7 +61,7 @@ def variations_of(
     if width * height > model.native_size**2 * NATIVE_AREA_TOLERANCE:
         width, height = size_for(Fraction(width, height), model.native_size)
     source = Source(digest=digest, strength=VARIATION_STRENGTHS[kind])
-    varied = replace(recipe, width=width, height=height, source=source)
+    varied = replace(plain(recipe), width=width, height=height, source=source)
     return order_of(seeded([varied] * VARIATIONS, seed), catalogue, style)
 
 
@@ -70,7 +78,7 @@ def upscale_of(
         raise UpscaleTooLarge(width=recipe.width, height=recipe.height)
     source = Source(digest=digest, strength=UPSCALE_STRENGTHS[kind], super_resolution=catalogue.super_resolution)
     guidance_scale = 1 + (recipe.guidance_scale - 1) * UPSCALE_GUIDANCE
-    larger = replace(recipe, width=width, height=height, source=source, seed=seed, guidance_scale=guidance_scale)
+    larger = replace(plain(recipe), width=width, height=height, source=source, seed=seed, guidance_scale=guidance_scale)
     return order_of((larger,), catalogue, style)
 
 

@@ -20,7 +20,7 @@ from bot.flags import Request
 from generation.catalogue import Catalogue, ModelSpec
 from generation.errors import UnknownName
 from generation.job import JobKind
-from generation.recipe import MAX_SEED, LoraUse, Source
+from generation.recipe import MAX_SEED, Hires, LoraUse, Mask, Source
 
 DIGEST = "ab" * 32
 POCKET = ModelSpec(
@@ -36,6 +36,16 @@ def test_variations_start_from_the_picture_with_new_noise() -> None:
     source = Source(digest=DIGEST, strength=0.55)
     assert order.recipes == tuple(replace(PICTURE, seed=seed, source=source) for seed in (100, 101, 102, 103))
     assert order.style == "ink"
+
+
+def test_what_began_the_parents_painting_is_left_behind() -> None:
+    grown = replace(PICTURE, hires=Hires(width=104, height=72, strength=0.5), shared_seed=1, shared_noise=0.5)
+    edited = replace(PICTURE, source=Source(digest=DIGEST, strength=1), mask=Mask(words="the boat"))
+    for parent in (grown, edited):
+        varied = variations_of(parent, CATALOGUE, kind=JobKind.VARIATIONS, digest=DIGEST, seed=0).recipes[0]
+        larger = upscale_of(parent, CATALOGUE, kind=JobKind.UPSCALE_SUBTLE, digest=DIGEST, seed=0).recipes[0]
+        for recipe in (varied, larger):
+            assert (recipe.hires, recipe.mask, recipe.shared_seed, recipe.shared_noise) == (None, None, None, 0)
 
 
 def test_strong_varies_more_than_v_and_v_more_than_subtle() -> None:
