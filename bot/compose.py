@@ -12,16 +12,18 @@ from bot.flag_errors import (
     HiresAgainstPicture,
     NoDraft,
     NoRefiner,
+    PromptEmpty,
     StrengthWithoutPicture,
     TooManyLoras,
     TooManySteps,
 )
 from bot.flag_values import RAW
 from bot.flags import Request
-from bot.stylize import stylized, stylized_guidance
+from bot.stylize import strength_of, styled_guidance_scale, styled_loras, styled_negative_prompt, styled_prompt
 from generation.aspect import size_for
 from generation.catalogue import Catalogue, Draft, ModelSpec, Style
 from generation.loras import check_lora
+from generation.prompt_language import embeddings_in, escape, parse, within
 from generation.recipe import MAX_LORAS, MAX_SEED, MAX_STEPS, Hires, LoraUse, Recipe, Source
 
 T = TypeVar("T")
@@ -63,13 +65,14 @@ def compose(request: Request, catalogue: Catalogue, *, seed: int, picture: Start
     """
     model = catalogue.model(None if request.model is None else find_name(catalogue.models, request.model))
     draft = _draft(request, model)
-    style = stylized(_style(request.style, catalogue), request.stylize)
+    style = None if request.stylize == 0 else _style(request.style, catalogue)
     loras = _loras(request, style, draft, catalogue)
+    prompt = _with_triggers(_prompt(request, style), loras, catalogue)
+    negative_prompt = _negative_prompt(request, style)
     recipe = Recipe(
-        prompt=_with_triggers(
-            style.template.replace("{prompt}", request.prompt) if style else request.prompt, loras, catalogue
-        ),
-        negative_prompt=", ".join(filter(None, (request.negative_prompt, style.negative_prompt if style else ""))),
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        embeddings=embeddings_in(f"{prompt} {negative_prompt}", catalogue.embeddings),
         model=model.name,
         **_size(request, model, picture),
         seed=seed,
@@ -135,7 +138,9 @@ def _draft(request: Request, model: ModelSpec) -> Draft | None:
 def _loras(request: Request, style: Style | None, draft: Draft | None, catalogue: Catalogue) -> tuple[LoraUse, ...]:
     """The person's LoRAs, then the style's, then that of the draft; where two name one, the first weight counts."""
     wanted = [replace(lora, name=find_name(catalogue.loras, lora.name)) for lora in request.loras]
-    for lora in (*(style.loras if style else ()), *((LoraUse(name=draft.lora),) if draft else ())):
+    of_style = styled_loras(style, strength_of(request.stylize)) if style else ()
+    of_draft = (LoraUse(name=draft.lora),) if draft else ()
+    for lora in (*of_style, *of_draft):
         if all(lora.name != other.name for other in wanted):
             wanted.append(lora)
     if len(wanted) > MAX_LORAS:
@@ -168,7 +173,7 @@ def _guidance_scale(request: Request, model: ModelSpec, draft: Draft | None) -> 
     """A few-step path is made for its own guidance, and what a person names is meant."""
     if request.guidance_scale is not None:
         return request.guidance_scale
-    return draft.guidance_scale if draft else stylized_guidance(model.guidance_scale, request.stylize)
+    return draft.guidance_scale if draft else styled_guidance_scale(model.guidance_scale, strength_of(request.stylize))
 
 
 def _source(request: Request, picture: StartingPicture | None) -> Source | None:
@@ -195,11 +200,24 @@ def _sharing_noise(recipes: Sequence[Recipe], seed: int, chaos: int) -> Sequence
     return [first, *(replace(recipe, shared_seed=seed, shared_noise=shared) for recipe in others)]
 
 
+def _prompt(request: Request, style: Style | None) -> str:
+    prompt = parse(request.prompt)
+    if not prompt.parts:  # brackets around nothing
+        raise PromptEmpty
+    return styled_prompt(request.prompt, style, strength_of(request.stylize)) if style else prompt.to_text()
+
+
+def _negative_prompt(request: Request, style: Style | None) -> str:
+    negative_prompt = parse(request.negative_prompt or "").to_text()
+    return styled_negative_prompt(negative_prompt, style, strength_of(request.stylize)) if style else negative_prompt
+
+
 def _with_triggers(prompt: str, loras: Iterable[LoraUse], catalogue: Catalogue) -> str:
-    """Put the trigger words that the prompt lacks in front of it, where no text encoder's limit cuts them off.
+    """Put the trigger words that the prompt lacks in front of each of its parts.
 
     A LoRA of weight 0 changes nothing, so its words are not added either.
     """
+    words = parse(prompt).text.lower()
     triggers = [catalogue.lora(lora.name).trigger for lora in loras if lora.weight != 0]
-    missing = [trigger for trigger in dict.fromkeys(triggers) if trigger and trigger.lower() not in prompt.lower()]
-    return ", ".join([*missing, prompt])
+    missing = [escape(trigger) for trigger in dict.fromkeys(triggers) if trigger and trigger.lower() not in words]
+    return within(", ".join([*missing, "{prompt}"]), prompt) if missing else prompt

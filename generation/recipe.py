@@ -285,10 +285,6 @@ class Recipe:
             pixel_steps -= (area - self.hires.width * self.hires.height) * first
         return pixel_steps / native_size**2 / default_steps
 
-    def cost(self, *, native_size: int, default_steps: int) -> int:
-        """Credits: the work rounded to the nearest whole number, at least 1."""
-        return max(1, math.floor(self.work(native_size=native_size, default_steps=default_steps) + 0.5))
-
 
 PER_PICTURE_FIELDS = frozenset(
     {"prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird", "source", "mask"}

@@ -15,14 +15,16 @@ from bot.flag_errors import (
     HiresAgainstPicture,
     NoDraft,
     NoRefiner,
+    PromptEmpty,
     StrengthWithoutPicture,
     TooManyLoras,
     TooManySteps,
 )
 from bot.flags import Request
 from generation.aspect import LANDSCAPE_BUCKETS
-from generation.catalogue import Catalogue, Draft, LoraSpec, ModelSpec, Style
+from generation.catalogue import Catalogue, Draft, EmbeddingSpec, LoraSpec, ModelSpec, Style
 from generation.errors import LoraRefused, UnknownName
+from generation.prompt_language.errors import WordWeightInvalid
 from generation.recipe import MAX_SEED, Hires, LoraUse, Recipe, Source
 
 POCKET = ModelSpec(
@@ -89,9 +91,9 @@ def test_cost_follows_count_and_steps(count: int, steps: int) -> None:
 
 
 def test_a_style_wraps_the_prompt_and_its_negative_prompt_follows_the_persons() -> None:
-    request = Request(prompt="a {red} boat", style="INK", negative_prompt="cars")
+    request = Request(prompt="a red boat", style="INK", negative_prompt="cars")
     recipe = only(request)
-    assert recipe.prompt == "ink, a {red} boat, black"
+    assert recipe.prompt == "ink, a red boat, black"
     assert recipe.negative_prompt == "cars, color"
     assert compose(request, CATALOGUE, seed=0).style == "ink"
 
@@ -299,6 +301,49 @@ def test_strength_needs_a_picture_and_hires_none() -> None:
         compose(Request(prompt="a", hires=2.0), CATALOGUE, seed=0, picture=UPLOAD)
 
 
+# The language of prompts.
+
+
+def test_words_keep_their_weights_in_a_style() -> None:
+    request = Request(prompt="a (red:1.3) boat", style="ink", negative_prompt="(cars:0.5)")
+    recipe = only(request)
+    assert recipe.prompt == "ink, a (red:1.3) boat, black"
+    assert recipe.negative_prompt == "(cars:0.5), color"
+
+
+def test_style_and_triggers_go_around_each_part_of_a_multi_prompt() -> None:
+    assert only(Request(prompt="a boat:: the sea::2", style="glow")).prompt == (
+        "neon, a boat, glowing:: neon, the sea, glowing::2"
+    )
+
+
+def test_a_negative_prompt_may_have_parts_too() -> None:
+    assert only(Request(prompt="a", negative_prompt="cars:: people", style="ink")).negative_prompt == (
+        "cars, color:: people, color"
+    )
+
+
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
+def test_a_mistake_in_a_prompt_is_refused(field: str) -> None:
+    with pytest.raises(WordWeightInvalid):
+        only(replace(Request(prompt="a boat"), **{field: "a (boat:9)"}))
+
+
+def test_a_prompt_of_brackets_alone_is_empty() -> None:
+    with pytest.raises(PromptEmpty):
+        only(Request(prompt="(())"))
+
+
+def test_embeddings_that_are_named_anywhere_are_in_the_recipe() -> None:
+    embeddings = {
+        name: EmbeddingSpec(name=name, path=Path(f"{name}.safetensors"), dims=(768, 1280))
+        for name in ("sketchy", "bad-hands", "unused")
+    }
+    catalogue = replace(CATALOGUE, embeddings=embeddings)
+    request = Request(prompt="a (Sketchy:1.2) boat", negative_prompt="bad-hands", count=1)
+    assert compose(request, catalogue, seed=0).recipes[0].embeddings == ("bad-hands", "sketchy")
+
+
 # --stylize.
 
 
@@ -318,9 +363,9 @@ def test_stylize_0_is_raw() -> None:
 
 def test_stylize_weighs_the_styles_words_and_loras() -> None:
     half, most = stylized("ink", 50), stylized("ink", 1000)
-    assert (half.prompt, half.negative_prompt) == ("(ink:0.5), a boat, (black:0.5)", "(color:0.5)")
+    assert (half.prompt, half.negative_prompt) == ("(ink, :0.5)a boat(, black:0.5)", "(color:0.5)")
     assert half.guidance_scale == 4
-    assert (most.prompt, most.negative_prompt) == ("(ink:1.5), a boat, (black:1.5)", "(color:1.5)")
+    assert (most.prompt, most.negative_prompt) == ("(ink, :1.5)a boat(, black:1.5)", "(color:1.5)")
     assert most.guidance_scale == 6
     assert stylized("glow", 50).loras == (LoraUse(name="neon", weight=0.25),)
     assert stylized("glow", 1000).loras == (LoraUse(name="neon", weight=0.75),)
