@@ -8,6 +8,7 @@ from PIL import Image
 
 from generation.engine.protocol import Task
 from generation.errors import PaintingFailed
+from generation.painter.aids import Aids
 from generation.picture import open_picture
 
 
@@ -22,8 +23,11 @@ class Canvas:
         return painted
 
 
-def canvas_of(task: Task) -> Canvas | None:
-    """What a task starts from, or None. Raises `PaintingFailed` for a source that is missing or unreadable."""
+def canvas_of(task: Task, aids: Aids) -> Canvas | None:
+    """What a task starts from, or None.
+
+    Raises `PaintingFailed` for a source that is missing or unreadable, and `ModelUnavailable` for one of the `aids`.
+    """
     recipe = task.recipe
     if recipe.source is None:
         return None
@@ -34,6 +38,9 @@ def canvas_of(task: Task) -> Canvas | None:
             rgb = picture.convert("RGB")
     except OSError as error:
         raise PaintingFailed(detail=f"the source picture cannot be read: {error}") from error
-    if rgb.size != (recipe.width, recipe.height):
+    larger = recipe.width > rgb.width or recipe.height > rgb.height
+    if recipe.source.super_resolution and larger:
+        rgb = aids.enlarge(rgb, recipe.width, recipe.height)
+    elif rgb.size != (recipe.width, recipe.height):
         rgb = rgb.resize((recipe.width, recipe.height), Image.Resampling.LANCZOS)
     return Canvas(picture=rgb)

@@ -7,6 +7,7 @@ those before it left them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,9 @@ from generation.painter.progress import BatchProgress
 from generation.painter.prompts import PromptEmbeddings, pipeline_arguments
 from generation.painter.schedulers import Estimate, make_scheduler
 from generation.painter.step_callbacks import StepCallback, in_turn
+from generation.painter.tiled_unet import VAE_SCALE, unet_in_tiles
 from generation.recipe import Recipe
+from generation.tiles import needs_tiles, tile_side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,8 @@ def paint_pass(model: LoadedModel, pieces: Sequence[Piece], progress: BatchProgr
         encoded = torch.cat([encode_picture(vae, processor, picture, device) for picture in canvases])
         noised = _noised(pipeline, encoded, noise, recipe.num_inference_steps, recipe.source.strength)
         arguments |= {"image": encoded, "latents": noised.to(dtype), "strength": recipe.source.strength}
-    latents = pipeline(**arguments).images
+    with _in_windows(model, recipe):
+        latents = pipeline(**arguments).images
 
     # 4. Decode one by one
     if not torch.isfinite(latents).all():
@@ -80,6 +84,14 @@ def paint_pass(model: LoadedModel, pieces: Sequence[Piece], progress: BatchProgr
         image = decode_latents(vae, processor, one)
         images.append(piece.canvas.finish(image) if piece.canvas else image)
     return images
+
+
+def _in_windows(model: LoadedModel, recipe: Recipe) -> AbstractContextManager[None]:
+    """What a picture above the native size that starts from another is painted in; nothing for any other."""
+    native_size = model.spec.native_size
+    if recipe.source is None or not needs_tiles(recipe.width, recipe.height, native_size):
+        return nullcontext()
+    return unet_in_tiles(model.text_to_image.unet, tile_side(native_size) // VAE_SCALE)
 
 
 def _noised(pipeline: Any, latents: Tensor, noise: Tensor, num_inference_steps: int, strength: float) -> Tensor:

@@ -16,6 +16,7 @@ from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Painted, Picture, Progress
 from generation.engine.settings import PainterSettings
 from generation.errors import OutOfMemory, PaintingFailed
+from generation.painter.aids import Aids
 from generation.painter.canvas import canvas_of
 from generation.painter.devices import choose_placement, free_memory, is_out_of_memory
 from generation.painter.forward_pass import Piece, paint_pass
@@ -51,6 +52,7 @@ class Painter:
         """Raises `ModelUnavailable` for a device that this machine lacks."""
         self._settings = settings
         self._placement = choose_placement(settings)
+        self._aids = Aids(settings, self._placement)
         self._model: LoadedModel | None = None
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
@@ -80,7 +82,7 @@ class Painter:
         # 1. Check the inputs
         recipe = batch.tasks[0].recipe
         _check(batch)
-        canvases = [canvas_of(task) for task in batch.tasks]
+        canvases = [canvas_of(task, self._aids) for task in batch.tasks]
         if recipe.steps_to_run == 0:
             # Too little strength for a single step: the canvas itself.
             images = [canvas.finish(canvas.picture) for canvas in canvases if canvas]
