@@ -28,6 +28,8 @@ SMALLER_FORMS: tuple[tuple[Literal["WEBP", "JPEG"], int], ...] = (
     ("JPEG", 20),
 )
 PREVIEW_QUALITY = 80
+# zlib's level for what is made to be sent once: a grid is 3 % larger than at its default of 6, in a third of the time.
+GRID_COMPRESS_LEVEL = 4
 # Discord counts the whole request: this much is left for the rest of the message.
 ENVELOPE_BYTES = 16 * 1024
 
@@ -81,9 +83,9 @@ def _show(pngs: Sequence[bytes], limit: int) -> Upload:
 def _png(grid: Image.Image, recipe: Recipe | None) -> bytes:
     """The grid as a PNG. As in other tools, it carries the recipe of its first picture."""
     if recipe is not None:
-        return encode_png(grid, recipe)
+        return encode_png(grid, recipe, compress_level=GRID_COMPRESS_LEVEL)
     file = io.BytesIO()
-    grid.save(file, "PNG")
+    grid.save(file, "PNG", compress_level=GRID_COMPRESS_LEVEL)
     return file.getvalue()
 
 

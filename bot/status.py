@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,11 @@ class StatusWriter:
 
     async def ended(self, job: Job, customer: Customer | None, locale: str | None) -> Writer:
         """How the end of the job is told, wherever that will be. `customer` None: who ordered is not known any more."""
-        left = await self._left(job, customer, locale)
+        storage = self._storage
+        left, images = await asyncio.gather(self._left(job, customer, locale), storage.images.of_job(job.id))
         if job.status is JobStatus.DONE:
-            images = await self._storage.images.of_job(job.id)
-            pngs = [png for image in images if (png := await self._storage.images.png(image)) is not None]
+            files = await asyncio.gather(*(storage.images.png(image) for image in images))
+            pngs = [png for png in files if png is not None]
             if images and len(pngs) == len(images):
                 return self._done(job, images, pngs, left, locale)
             state = self._messages.say("status.pictures_gone", locale)

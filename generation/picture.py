@@ -23,6 +23,7 @@ PARAMETERS_CHUNK = "parameters"
 RECIPE_CHUNK = "limner"
 READABLE_FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = MAX_SIDE**2
+KEPT_COMPRESS_LEVEL = 6  # zlib's own default, for files that are kept
 # A recipe with the longest prompts is below 20 KB; more than this is not from us, and is not parsed.
 MAX_RECIPE_BYTES = 256 * 1024
 # One JPEG segment, which the EXIF block has to fit into, less its own markers.
@@ -41,13 +42,18 @@ _WEBUI_SAMPLERS = {
 }
 
 
-def encode_png(image: Image.Image, recipe: Recipe, *, sampler: str | None = None) -> bytes:
-    """The picture as a PNG that carries `recipe`. `sampler` is the model's own scheduler, for recipes without one."""
+def encode_png(
+    image: Image.Image, recipe: Recipe, *, sampler: str | None = None, compress_level: int = KEPT_COMPRESS_LEVEL
+) -> bytes:
+    """The picture as a PNG that carries `recipe`. `sampler` is the model's own scheduler, for recipes without one.
+
+    `compress_level` is zlib's, 0 to 9: larger is smaller and slower.
+    """
     text = PngInfo()
     text.add_text(PARAMETERS_CHUNK, parameters_text(recipe, sampler=sampler))
     text.add_itxt(RECIPE_CHUNK, recipe.to_json())
     file = io.BytesIO()
-    image.save(file, "PNG", pnginfo=text)
+    image.save(file, "PNG", pnginfo=text, compress_level=compress_level)
     return file.getvalue()
 
 

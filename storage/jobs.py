@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,17 +186,17 @@ class Jobs(JobStore):
 
     # Endings ----------------------------------------------------------------------------------------------------------
 
-    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> bool:
+    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> Job | None:
         """See `JobStore.finish`. Files come first: one that no row names after a crash does no harm.
 
         Raises `FilesUnwritable`, and `ValueError` unless there is a picture for each recipe of the job.
         """
-        digests = [await self._files.write(picture.png) for picture in pictures]
+        digests = await asyncio.gather(*(self._files.write(picture.png) for picture in pictures))
         async with self._database.writing() as session:
             now = self._database.now()
             rows = await _leased_to(session, worker, [job_id])
             if not rows or not await end(session, rows[0], JobStatus.DONE, now=now):
-                return False
+                return None
             row = rows[0]
             session.add_all(
                 ImageRow(
@@ -212,7 +213,7 @@ class Jobs(JobStore):
                 )
                 for index, (recipe, picture, digest) in enumerate(zip(row.recipes, pictures, digests, strict=True))
             )
-            return True
+            return job_of(row)
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         async with self._database.writing() as session:

@@ -245,9 +245,10 @@ class Dispatcher:
 
     async def _finish(self, running: RunningBatch, job: Job, pictures: Sequence[Picture]) -> None:
         with self._trouble.survive("job_not_finished", job.id) as attempt:
-            if await self._store.finish(job.id, worker=running.worker.name, pictures=pictures):
+            done = await self._store.finish(job.id, worker=running.worker.name, pictures=pictures)
+            if done is not None:
                 self._trouble.over()
-                await self._follow(job.id)
+                self._listener.job_ended(done)
         if attempt.error is not None:
             await self._try_again(running, attempt.error, only=job)
 

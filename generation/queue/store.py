@@ -15,7 +15,7 @@ class JobStore(Protocol):
 
     A status changes only as `generation.job` allows. Methods that end or take back a lease name the worker: if the job
     is no longer leased to it (it was cancelled, or the lease ran out and another took it), nothing changes and False
-    comes back.
+    (of `finish`: None) comes back.
     """
 
     async def waiting(self) -> Sequence[Job]:
@@ -36,8 +36,11 @@ class JobStore(Protocol):
     async def retry(self, job_id: int, *, worker: str) -> bool:
         """Running → queued after a failed attempt (the attempt counts)."""
 
-    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> bool:
-        """Running → done: pictures kept and credits settled in one transaction. False: not ours any more."""
+    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> Job | None:
+        """Running → done: pictures kept and credits settled in one transaction. The job as it is then.
+
+        None: not ours any more.
+        """
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         """Queued or running → failed with an error key; credits given back in the same transaction."""

@@ -78,16 +78,16 @@ class MemoryStore:
         self._become(job_id, JobStatus.QUEUED)
         return True
 
-    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> bool:
+    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> Job | None:
         await self._enter("finish")
         if not self._leased_to(job_id, worker):
-            return False
+            return None
         assert len(pictures) == len(self.jobs[job_id].recipes)
         self.pictures[job_id] = pictures
         self.settled[job_id] += 1
         self._become(job_id, JobStatus.DONE)
         self._fail("after finish")
-        return True
+        return self.jobs[job_id]
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         await self._enter("fail")

@@ -159,10 +159,10 @@ async def test_finish_keeps_pictures_and_settles(storage: Storage, clock: Clock)
     job = await leased(storage, clock, parent_image_id=source.id, recipes=(rich_recipe(), recipe()))
     clock.tick(seconds=3)
 
-    assert await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())
+    done = await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())
 
-    done = await storage.jobs.get(job.id)
     assert done is not None
+    assert await storage.jobs.get(job.id) == done
     assert (done.status, done.finished_at, done.worker, done.error) == (JobStatus.DONE, clock(), None, None)
     images = await storage.images.of_job(job.id)
     assert [(image.index, image.recipe) for image in images] == list(enumerate(job.recipes))

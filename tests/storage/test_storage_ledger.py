@@ -123,7 +123,7 @@ class Ledger(RuleBasedStateMachine):
     def finish(self, number: int) -> None:
         job_id, charge = self.pick(number)
         finished = self.do(self.storage.jobs.finish(job_id, worker=WORKER, pictures=pictures()))
-        assert finished == (charge.status is JobStatus.RUNNING)
+        assert (finished is not None) == (charge.status is JobStatus.RUNNING)
         if finished:
             charge.status = JobStatus.DONE
 
