@@ -73,32 +73,32 @@ class Orders:
         self._catalogue = catalogue
         self._quota = config.quota
         self._submit = submit
-        self._draw_seed = draw_seed
+        self.draw_seed = draw_seed
         self.parser = FlagParser(max_steps=config.limits.steps, max_prompt_length=config.limits.prompt_length)
 
     async def imagine(self, customer: Customer, request: Request) -> Job:
         """Order the pictures of a request."""
-        seed = self._draw_seed() if request.seed is None else request.seed
+        seed = self.draw_seed() if request.seed is None else request.seed
         order = compose(request, self._catalogue, seed=seed)
-        return await self._place(customer, order, kind=JobKind.IMAGINE, request=self.parser.to_text(request))
+        return await self.place(customer, order, kind=JobKind.IMAGINE, request=self.parser.to_text(request))
 
     async def variations(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
         """Order four variations of a picture; `kind` says how far from it."""
-        image, parent = await self._image(customer, image_id)
+        image, parent = await self.find_image(customer, image_id)
         order = variations_of(
-            image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self._draw_seed(), style=parent.style
+            image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self.draw_seed(), style=parent.style
         )
-        return await self._place(
+        return await self.place(
             customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
         )
 
     async def upscale(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
         """Order a picture at twice its size; `kind` says with how much new detail."""
-        image, parent = await self._image(customer, image_id)
+        image, parent = await self.find_image(customer, image_id)
         order = upscale_of(
-            image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self._draw_seed(), style=parent.style
+            image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self.draw_seed(), style=parent.style
         )
-        return await self._place(
+        return await self.place(
             customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
         )
 
@@ -107,8 +107,8 @@ class Orders:
         job = await self._storage.jobs.get(job_id)
         if job is None or not _may_see(customer, job):
             raise JobGone
-        order = again(job.recipes, self._catalogue, seed=self._draw_seed(), style=job.style)
-        return await self._place(
+        order = again(job.recipes, self._catalogue, seed=self.draw_seed(), style=job.style)
+        return await self.place(
             customer,
             order,
             kind=job.kind,
@@ -123,7 +123,7 @@ class Orders:
         default = await self._storage.credits.default(customer.guild_id)
         return self._quota.daily_credits if default is None else default
 
-    async def _image(self, customer: Customer, image_id: int) -> tuple[Image, Job]:
+    async def find_image(self, customer: Customer, image_id: int) -> tuple[Image, Job]:
         """A picture and the job that it came from. Raises `ImageGone`."""
         image = await self._storage.images.get(image_id)
         job = await self._storage.jobs.get(image.job_id) if image is not None else None
@@ -133,9 +133,10 @@ class Orders:
             raise ImageGone
         return image, job
 
-    async def _place(
+    async def place(
         self, customer: Customer, order: Order, *, kind: JobKind, request: str, parent_image_id: int | None = None
     ) -> Job:
+        """Hold the cost, queue the job, submit it. `request` is what was typed for it."""
         job = await self._storage.jobs.order(
             NewJob(
                 kind=kind,

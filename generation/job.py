@@ -50,6 +50,12 @@ class JobKind(enum.StrEnum):
     VARY_STRONG = "vary_strong"
     UPSCALE_SUBTLE = "upscale_subtle"
     UPSCALE_CREATIVE = "upscale_creative"
+    ZOOM_OUT = "zoom_out"
+    PAN = "pan"
+    MAKE_SQUARE = "make_square"
+    VARY_REGION = "vary_region"
+    EDIT = "edit"  # of an uploaded picture, as is `OUTPAINT`
+    OUTPAINT = "outpaint"
 
 
 class Priority(enum.IntEnum):

@@ -1,0 +1,117 @@
+"""A stored picture → the recipes of its edits: more around it, or a part of it painted anew. Pure, as `bot/compose.py`.
+
+All of an edit is painted from pure noise (strength 1) unless a strength is named, to its last step, and without a
+refiner, whose own noise would cross the border between what is kept and what is new.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+from bot.compose import DEFAULT_COUNT, Order, StartingPicture, order_of, seeded
+from bot.derive import plain
+from bot.flag_errors import FlagRepeated, FlagValueInvalid, FlagValueMissing
+from generation.aspect import WIDEST
+from generation.catalogue import Catalogue
+from generation.errors import RequestRejected
+from generation.framing import Canvas, framed, zoomed
+from generation.recipe import Mask, Recipe, Source
+
+# `--zoom` in the prompt of a custom zoom, as in Midjourney: 1 changes the shape alone.
+LEAST_ZOOM, LARGEST_ZOOM = Fraction(1), Fraction(2)
+_ZOOM = re.compile(r"(?:^|(?<=\s))(?:-[-—–]+|[—–][-—–]*)zoom(?:=|\s+|$)(\S*)", re.IGNORECASE)
+_ZOOM_VALUE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,6})?", re.ASCII)
+
+
+class NothingAdded(RequestRejected):
+    """The canvas would be the picture itself: nothing is left to be painted."""
+
+    key = "nothing_added"
+
+
+class CanvasTooLong(RequestRejected):
+    """The canvas would be longer than models draw. Fields: `widest` (how many times as wide as high it may be)."""
+
+    key = "canvas_too_long"
+
+
+def reframed(
+    recipe: Recipe,
+    picture: StartingPicture,
+    canvas: Canvas,
+    catalogue: Catalogue,
+    *,
+    seed: int,
+    style: str | None = None,
+    count: int = DEFAULT_COUNT,
+    strength: float = 1.0,
+) -> Order:
+    """The picture with `canvas` around it, `count` times, in the words of `recipe`.
+
+    Raises `NothingAdded`, `CanvasTooLong`, and `UnknownName` or `LoraRefused` when the model or a LoRA of the recipe is
+    not there any more.
+    """
+    if not canvas.grows:
+        raise NothingAdded
+    if not 1 / WIDEST <= canvas.aspect <= WIDEST:
+        raise CanvasTooLong(widest=int(WIDEST))
+    framing = framed(canvas, catalogue.model(recipe.model).native_size)
+    enlarged = framing.frame.width > picture.width
+    source = Source(
+        digest=picture.digest,
+        strength=strength,
+        frame=framing.frame,
+        super_resolution=enlarged and catalogue.super_resolution,
+    )
+    around = replace(_edited(recipe), width=framing.width, height=framing.height, source=source)
+    return order_of(seeded([around] * count, seed), catalogue, style)
+
+
+def repainted(
+    recipe: Recipe,
+    picture: StartingPicture,
+    mask: Mask,
+    catalogue: Catalogue,
+    *,
+    seed: int,
+    style: str | None = None,
+    count: int = DEFAULT_COUNT,
+    strength: float = 1.0,
+) -> Order:
+    """The picture with what `mask` covers painted anew, `count` times, in the words of `recipe`.
+
+    It keeps its size where a model draws that well, and is scaled to such a size otherwise. Raises what `reframed`
+    raises.
+    """
+    canvas = zoomed(picture.width, picture.height, Fraction(1))
+    if not 1 / WIDEST <= canvas.aspect <= WIDEST:
+        raise CanvasTooLong(widest=int(WIDEST))
+    size = framed(canvas, catalogue.model(recipe.model).native_size)
+    enlarged = size.width > picture.width
+    source = Source(digest=picture.digest, strength=strength, super_resolution=enlarged and catalogue.super_resolution)
+    anew = replace(_edited(recipe), width=size.width, height=size.height, source=source, mask=mask)
+    return order_of(seeded([anew] * count, seed), catalogue, style)
+
+
+def take_zoom(text: str) -> tuple[str, Fraction]:
+    """A prompt with `--zoom` in it → the prompt without, and the zoom (the largest if none is named).
+
+    Raises `FlagValueMissing`, `FlagValueInvalid` or `FlagRepeated`.
+    """
+    found = list(_ZOOM.finditer(text))
+    if not found:
+        return text, LARGEST_ZOOM
+    if len(found) > 1:
+        raise FlagRepeated(flag="--zoom", first="--zoom")
+    value = found[0][1]
+    if not value:
+        raise FlagValueMissing(flag="--zoom", example="--zoom 1.5")
+    if not _ZOOM_VALUE.fullmatch(value) or not LEAST_ZOOM <= Fraction(value) <= LARGEST_ZOOM:
+        raise FlagValueInvalid(flag="--zoom", value=value[:20], allowed=f"{LEAST_ZOOM} … {LARGEST_ZOOM}")
+    return text[: found[0].start()] + text[found[0].end() :], Fraction(value)
+
+
+def _edited(recipe: Recipe) -> Recipe:
+    return replace(plain(recipe), stop=1.0, refine=0.0)
