@@ -43,7 +43,7 @@ from bot.views.picture import DeriveButton
 from generation.clock import Clock, SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Engine, WorkerState
-from generation.engine.settings import EngineSettings, PainterSettings
+from generation.engine.settings import EngineSettings
 from generation.errors import LimnerError
 from generation.job import JobStatus
 from generation.queue.dispatcher import Dispatcher, QueueSettings
@@ -138,7 +138,7 @@ async def open_app(
         messages, metrics = load_messages(), Metrics()
         instance = config.queue.instance or socket.gethostname()
         engine = LocalEngine(
-            _painters(config),
+            config.generation.painters(),
             instance=instance,
             clock=clock,
             preload=catalogue.model(),
@@ -202,20 +202,6 @@ async def _open_storage(stack: AsyncExitStack, config: Config) -> Storage:
 
     await asyncio.to_thread(migrate, database)
     return await stack.enter_async_context(open_storage(database=database, files=files))
-
-
-def _painters(config: Config) -> list[PainterSettings]:
-    generation = config.generation
-    return [
-        PainterSettings(
-            device=device,
-            dtype=generation.dtype,
-            vram=generation.vram,
-            preview_every=generation.preview_every,
-            threads=generation.threads or None,
-        )
-        for device in generation.devices
-    ]
 
 
 def run(config: Config) -> None:

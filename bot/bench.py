@@ -38,7 +38,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bot.bench_plans import FULL, QUICK, BotPlan, Extent, Figures, OrdersPlan, say
-from bot.config import PROGRAM_FOLDER, SQLITE, Config, DiscordSection, MetricsSection, StorageSection
+from bot.config import PROGRAM_FOLDER, Config
+from bot.config_sections import SQLITE, DiscordSection, MetricsSection, StorageSection
 from storage.migrations import migrate
 
 START_FIGURES = ("ready_seconds", "ready_cpu_seconds", "bot_rss_mb")  # which are taken from starts alone

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
+import structlog
+
 from bot.config import Config
-from generation.catalogue import Catalogue
+from generation.catalogue import Catalogue, ModelSpec
 from generation.loras import scan_loras
 from generation.styles import StylesInvalid, load_styles
 
@@ -21,8 +26,18 @@ def build_catalogue(config: Config) -> Catalogue:
                 reason = f"there is no LoRA {lora.name} in the folders of generation.lora_folders"
                 raise StylesInvalid(path=str(config.generation.styles), name=style.name, reason=reason)
     return Catalogue(
-        models={name: model.spec(name) for name, model in config.models.items()},
+        models={name: _known_draft(model.spec(name), loras) for name, model in config.models.items()},
         default_model=config.generation.model,
         loras=loras,
         styles=styles,
+        super_resolution=bool(config.generation.upscaler),
+        finds_by_words=bool(config.generation.segmenter),
     )
+
+
+def _known_draft(model: ModelSpec, loras: Collection[str]) -> ModelSpec:
+    """The model without its few-step path where the LoRA for it is not there: `doctor` says how to get it."""
+    if model.draft is None or model.draft.lora in loras:
+        return model
+    structlog.get_logger(__name__).warning("draft_lora_missing", model=model.name, lora=model.draft.lora)
+    return replace(model, draft=None)

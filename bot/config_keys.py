@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bot.config import PROGRAM_FOLDER, Config, ModelSection
+from bot.config import PROGRAM_FOLDER, Config
 from bot.config_errors import allowed_values
+from bot.config_sections import ModelSection
 
 SHIPPED = PROGRAM_FOLDER / "config.toml"
 _TABLE = re.compile(r"\[([a-z0-9_.]+)\]")

@@ -23,8 +23,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bot.app import open_app
-from bot.config import SQLITE, Config, DiscordSection
+from bot.config import Config
 from bot.config_errors import PREFIX
+from bot.config_sections import SQLITE, DiscordSection
 from bot.messages import load_messages
 from generation.errors import LimnerError, ModelUnavailable
 

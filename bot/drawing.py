@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bot.catalogue import build_catalogue
-from bot.config import SQLITE, Config
+from bot.config import Config
+from bot.config_sections import SQLITE
 from bot.orders import Customer, Orders
 from bot.pictures import show
 from generation.clock import SystemClock

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.config import SQLITE
+from bot.config_sections import SQLITE
 from generation.errors import LimnerError
 
 

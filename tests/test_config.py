@@ -14,6 +14,7 @@ from bot.catalogue import build_catalogue
 from bot.config import PACKAGED_MODELS, PROGRAM_FOLDER, Config, load_config, read_token
 from bot.config_errors import ConfigInvalid, ConfigKeyMissing, ConfigKeyUnknown, ConfigUnreadable
 from bot.config_keys import SHIPPED, list_keys
+from generation.catalogue import Draft
 from generation.styles import StylesInvalid
 
 
@@ -258,3 +259,39 @@ def test_a_style_whose_lora_is_missing_stops_the_start(empty: Path) -> None:
     with pytest.raises(StylesInvalid) as caught:
         build_catalogue(load_config(written(empty, "[generation]\nstyles = 'styles.toml'")))
     assert "brush" in str(caught.value.fields["reason"])
+
+
+def test_what_draws_beside_the_model_is_handed_on(empty: Path) -> None:
+    (empty.parent / "refiner").mkdir()
+    config = load_config(
+        written(
+            empty,
+            '[generation]\nupscaler = "caidas/swin2SR-classical-sr-x2-64"\nsegmenter = "./clipseg"\n'
+            '[models.sdxl]\nrefiner = "refiner"\ndraft_lora = "lcm"\ndraft_steps = 4\ndraft_scheduler = "euler"\n',
+        )
+    )
+    (settings,) = config.generation.painters()
+    assert settings.upscaler == "caidas/swin2SR-classical-sr-x2-64"
+    assert settings.segmenter == str(empty.parent / "clipseg")
+    spec = config.models["sdxl"].spec("sdxl")
+    assert spec.refiner == str(empty.parent / "refiner")
+    assert spec.draft == Draft(lora="lcm", num_inference_steps=4, guidance_scale=1.5, scheduler="euler")
+    assert config.models["sdxl"].model_copy(update={"draft_lora": ""}).spec("sdxl").draft is None
+
+
+def test_the_catalogue_knows_what_can_be_asked_for(empty: Path) -> None:
+    folder = empty.parent / "data" / "loras"
+    folder.mkdir(parents=True)
+    text = (
+        '[generation]\nsegmenter = "clipseg"\n[models.pocket]\ndraft_lora = "neon"\n[models.sdxl]\ndraft_lora = "lcm"'
+    )
+    catalogue = build_catalogue(load_config(written(empty, text)))
+    assert (catalogue.finds_by_words, catalogue.super_resolution) == (True, False)
+    assert catalogue.models["pocket"].draft is not None
+    assert catalogue.models["sdxl"].draft is None  # there is no such LoRA here
+
+
+def test_a_draft_is_drawn_with_a_sampler_that_there_is(empty: Path) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(written(empty, '[models.sdxl]\ndraft_scheduler = "plms"'))
+    assert caught.value.fields["allowed"] == "a name that --sampler takes"

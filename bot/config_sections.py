@@ -1,0 +1,198 @@
+"""The tables of `config.toml`: which keys each has, what they take, and what the rest of the program is told of them.
+
+What each key means is written in `config.toml` itself, and only there.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
+
+from bot.config_errors import Takes
+from generation.catalogue import Draft, ModelSpec
+from generation.engine.settings import EngineSettings, PainterSettings
+from generation.intake.limits import IntakeLimits
+from generation.queue.settings import QueueSettings
+from generation.samplers import SAMPLER_NAMES
+
+SQLITE = "sqlite+aiosqlite:///"
+# What a server may set. `--quality` multiplies it, up to what a recipe may hold.
+MOST_STEPS = 100
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a truth value is no number")
+    return value
+
+
+def _split_at_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _known_device(name: str) -> str:
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cuda", "mps", "cpu") and not (kind == "cuda" and index.isdecimal() and index.isascii()):
+        raise ValueError("no device of that name")
+    return name
+
+
+def _known_sampler(name: str) -> str:
+    if name not in SAMPLER_NAMES:
+        raise ValueError("no sampler of that name")
+    return name
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, BeforeValidator(_no_truth_value), Field(allow_inf_nan=False)]
+Device = Annotated[str, AfterValidator(_known_device)]
+
+
+class Section(BaseModel):
+    """One table of the file: immutable, no other keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DiscordSection(Section):
+    api_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Takes("an http(s) address, or nothing")] = ""
+    shard_count: Annotated[Whole, Field(ge=0, le=4096)] = 0
+    sync_commands: bool = True
+
+
+class GenerationSection(Section):
+    model: Annotated[str, Takes("the name of one of [models]")] = "pocket"
+    devices: Annotated[
+        tuple[Device, ...], NoDecode, BeforeValidator(_split_at_commas), Field(min_length=1),
+        Takes("a list of auto, cpu, mps, cuda, cuda:0, cuda:1, …"),
+    ] = ("auto",)  # fmt: skip
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    vram: Literal["full", "medium", "low"] = "full"
+    threads: Annotated[Whole, Field(ge=0, le=1024)] = 0
+    preview_every: Annotated[Whole, Field(ge=0, le=MOST_STEPS)] = 4
+    lora_folders: Annotated[
+        tuple[Path, ...], NoDecode, BeforeValidator(_split_at_commas), Takes("a list of paths")
+    ] = (Path("generation/pocket/loras"), Path("data/loras"))  # fmt: skip
+    styles: Path = Path("generation/styles.toml")
+    upscaler: Annotated[str, Takes("a Hugging Face id, a folder, a .safetensors file, or nothing")] = ""
+    segmenter: Annotated[str, Takes("a Hugging Face id, a folder, or nothing")] = ""
+
+    def painters(self) -> tuple[PainterSettings, ...]:
+        """How each worker shall use its device: one entry, one worker."""
+        return tuple(
+            PainterSettings(
+                device=device,
+                dtype=self.dtype,
+                vram=self.vram,
+                preview_every=self.preview_every,
+                threads=self.threads or None,
+                upscaler=self.upscaler,
+                segmenter=self.segmenter,
+            )
+            for device in self.devices
+        )
+
+
+class ModelSection(Section):
+    """One of `[models.<name>]`; the fields are those of `ModelSpec`, and those of its `Draft` begin with `draft_`."""
+
+    source: Annotated[str, Field(min_length=1), Takes("a Hugging Face id, a folder or a .safetensors file")]
+    variant: str = ""
+    native_size: Annotated[Whole, Field(ge=64, le=2048, multiple_of=8), Takes("64 to 2048, a multiple of 8")] = 1024
+    num_inference_steps: Annotated[Whole, Field(ge=1, le=MOST_STEPS)] = 30
+    guidance_scale: Annotated[Number, Field(ge=1, le=20)] = 5.0
+    cross_attention_dim: Annotated[Whole, Field(ge=1, le=65536)] = 2048
+    max_batch: Annotated[Whole, Field(ge=1, le=64)] = 4
+    refiner: Annotated[str, Takes("a Hugging Face id, a folder, a .safetensors file, or nothing")] = ""
+    draft_lora: Annotated[str, Takes("the name of a LoRA, or nothing")] = ""
+    draft_steps: Annotated[Whole, Field(ge=1, le=MOST_STEPS)] = 6
+    draft_guidance_scale: Annotated[Number, Field(ge=1, le=20)] = 1.5
+    draft_scheduler: Annotated[str, AfterValidator(_known_sampler), Takes("a name that --sampler takes")] = "lcm"
+
+    def spec(self, name: str) -> ModelSpec:
+        """The model as `generation` knows it."""
+        return ModelSpec(
+            name=name,
+            source=self.source,
+            variant=self.variant or None,
+            native_size=self.native_size,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            cross_attention_dim=self.cross_attention_dim,
+            max_batch=self.max_batch,
+            refiner=self.refiner,
+            draft=self._draft(),
+        )
+
+    def _draft(self) -> Draft | None:
+        if not self.draft_lora:
+            return None
+        return Draft(
+            lora=self.draft_lora,
+            num_inference_steps=self.draft_steps,
+            guidance_scale=self.draft_guidance_scale,
+            scheduler=self.draft_scheduler,
+        )
+
+
+class QueueSection(Section):
+    instance: Annotated[str, Field(pattern=r"^[^/\s]{0,60}$"), Takes("up to 60 characters, no slash or space")] = ""
+    lease_seconds: Annotated[Whole, Field(ge=10, le=3600)] = 60
+    hang_seconds: Annotated[Whole, Field(ge=10, le=86400)] = 600
+    stop_grace_seconds: Annotated[Whole, Field(ge=0, le=600)] = 20
+
+    def instance_name(self) -> str:
+        """What this program is called among those that share a database."""
+        return self.instance or socket.gethostname()
+
+    def engine(self) -> EngineSettings:
+        """What the engine is told of this section."""
+        return EngineSettings(hang_seconds=self.hang_seconds)
+
+    def dispatcher(self) -> QueueSettings:
+        """What the dispatcher is told of this section."""
+        return QueueSettings(lease_seconds=self.lease_seconds)
+
+
+class QuotaSection(Section):
+    daily_credits: Annotated[Whole, Field(ge=0, le=1_000_000)] = 100
+    max_queued_jobs: Annotated[Whole, Field(ge=1, le=1000)] = 10
+
+
+class LimitsSection(Section):
+    steps: Annotated[Whole, Field(ge=1, le=MOST_STEPS)] = 60
+    prompt_length: Annotated[Whole, Field(ge=1, le=6000)] = 2000  # 6,000 is Discord's own limit
+    upload_megabytes: Annotated[Whole, Field(ge=1, le=500)] = 20  # 500 is Discord's own limit
+    upload_pixels: Annotated[Whole, Field(ge=100_000, le=200_000_000)] = 50_000_000
+
+    def intake(self) -> IntakeLimits:
+        """What the intake of uploaded pictures is told of this section."""
+        return IntakeLimits(megabytes=self.upload_megabytes, pixels=self.upload_pixels)
+
+
+class StorageSection(Section):
+    database: Annotated[
+        str, Field(repr=False, pattern=r"^(sqlite\+aiosqlite|postgresql\+asyncpg)://"),
+        Takes("sqlite+aiosqlite:///path or postgresql+asyncpg://user@host/name"),
+    ] = SQLITE + "data/limner.sqlite3"  # fmt: skip
+    files: Path = Path("data/files")
+
+    def sqlite_file(self) -> Path | None:
+        """The database's file; None for a database that is a server, or in memory."""
+        name = self.database.removeprefix(SQLITE)
+        return None if name in (self.database, "") or name.startswith(":memory:") else Path(name)
+
+
+class LogsSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class MetricsSection(Section):
+    enabled: bool = False
+    host: Annotated[str, Field(min_length=1), Takes("a host name or address")] = "127.0.0.1"
+    port: Annotated[Whole, Field(ge=0, le=65535)] = 9464
