@@ -6,7 +6,7 @@
     │   ├── InvalidAspect          not W:H, or outside 1:4 to 4:1
     │   ├── UnknownName            no model, style, LoRA or embedding of that name
     │   ├── LoraRefused            the LoRA's file was made for another architecture, or is not a LoRA
-    │   └── (generation.prompt_language, bot.flags and storage.errors add their own leaves)
+    │   └── (generation.prompt_language, generation.intake, bot and storage add their own leaves)
     ├── WorkerError                one attempt failed; the job may be tried again
     │   ├── OutOfMemory            the device's memory did not hold the batch
     │   ├── WorkerLost             the worker's process died or stopped answering
