@@ -7,7 +7,7 @@ refiner, whose own noise would cross the border between what is kept and what is
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bot.compose import DEFAULT_COUNT, Order, StartingPicture, order_of, seeded
@@ -16,8 +16,8 @@ from bot.flag_errors import FlagRepeated, FlagValueInvalid, FlagValueMissing
 from generation.aspect import WIDEST
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
-from generation.framing import Canvas, framed, zoomed
-from generation.recipe import Mask, Recipe, Source
+from generation.framing import Canvas, Framing, framed, zoomed
+from generation.recipe import Frame, Mask, Recipe, Source
 
 # `--zoom` in the prompt of a custom zoom, as in Midjourney: 1 changes the shape alone.
 LEAST_ZOOM, LARGEST_ZOOM = Fraction(1), Fraction(2)
@@ -37,62 +37,40 @@ class CanvasTooLong(RequestRejected):
     key = "canvas_too_long"
 
 
-def reframed(
-    recipe: Recipe,
-    picture: StartingPicture,
-    canvas: Canvas,
-    catalogue: Catalogue,
-    *,
-    seed: int,
-    style: str | None = None,
-    count: int = DEFAULT_COUNT,
-    strength: float = 1.0,
-) -> Order:
-    """The picture with `canvas` around it, `count` times, in the words of `recipe`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """In what words an edit is painted: those of `recipe`, with its model and sampling; `count` times from `seed` on.
+
+    `strength` is how far what is painted anew may be from what stood there.
+    """
+
+    recipe: Recipe
+    style: str | None
+    seed: int
+    count: int = DEFAULT_COUNT
+    strength: float = 1.0
+
+
+def reframed(words: Words, picture: StartingPicture, canvas: Canvas, catalogue: Catalogue) -> Order:
+    """The picture with `canvas` around it.
 
     Raises `NothingAdded`, `CanvasTooLong`, and `UnknownName` or `LoraRefused` when the model or a LoRA of the recipe is
     not there any more.
     """
     if not canvas.grows:
         raise NothingAdded
-    if not 1 / WIDEST <= canvas.aspect <= WIDEST:
-        raise CanvasTooLong(widest=int(WIDEST))
-    framing = framed(canvas, catalogue.model(recipe.model).native_size)
-    enlarged = framing.frame.width > picture.width
-    source = Source(
-        digest=picture.digest,
-        strength=strength,
-        frame=framing.frame,
-        super_resolution=enlarged and catalogue.super_resolution,
-    )
-    around = replace(_edited(recipe), width=framing.width, height=framing.height, source=source)
-    return order_of(seeded([around] * count, seed), catalogue, style)
+    framing = _framed(words, canvas, catalogue)
+    return _order(words, picture, framing, catalogue, frame=framing.frame)
 
 
-def repainted(
-    recipe: Recipe,
-    picture: StartingPicture,
-    mask: Mask,
-    catalogue: Catalogue,
-    *,
-    seed: int,
-    style: str | None = None,
-    count: int = DEFAULT_COUNT,
-    strength: float = 1.0,
-) -> Order:
-    """The picture with what `mask` covers painted anew, `count` times, in the words of `recipe`.
+def repainted(words: Words, picture: StartingPicture, mask: Mask, catalogue: Catalogue) -> Order:
+    """The picture with what `mask` covers painted anew.
 
     It keeps its size where a model draws that well, and is scaled to such a size otherwise. Raises what `reframed`
     raises.
     """
-    canvas = zoomed(picture.width, picture.height, Fraction(1))
-    if not 1 / WIDEST <= canvas.aspect <= WIDEST:
-        raise CanvasTooLong(widest=int(WIDEST))
-    size = framed(canvas, catalogue.model(recipe.model).native_size)
-    enlarged = size.width > picture.width
-    source = Source(digest=picture.digest, strength=strength, super_resolution=enlarged and catalogue.super_resolution)
-    anew = replace(_edited(recipe), width=size.width, height=size.height, source=source, mask=mask)
-    return order_of(seeded([anew] * count, seed), catalogue, style)
+    framing = _framed(words, zoomed(picture.width, picture.height, Fraction(1)), catalogue)
+    return _order(words, picture, framing, catalogue, mask=mask)
 
 
 def take_zoom(text: str) -> tuple[str, Fraction]:
@@ -113,5 +91,34 @@ def take_zoom(text: str) -> tuple[str, Fraction]:
     return text[: found[0].start()] + text[found[0].end() :], Fraction(value)
 
 
-def _edited(recipe: Recipe) -> Recipe:
-    return replace(plain(recipe), stop=1.0, refine=0.0)
+def _framed(words: Words, canvas: Canvas, catalogue: Catalogue) -> Framing:
+    if not 1 / WIDEST <= canvas.aspect <= WIDEST:
+        raise CanvasTooLong(widest=int(WIDEST))
+    return framed(canvas, catalogue.model(words.recipe.model).native_size)
+
+
+def _order(
+    words: Words,
+    picture: StartingPicture,
+    framing: Framing,
+    catalogue: Catalogue,
+    *,
+    frame: Frame | None = None,
+    mask: Mask | None = None,
+) -> Order:
+    source = Source(
+        digest=picture.digest,
+        strength=words.strength,
+        frame=frame,
+        super_resolution=catalogue.super_resolution and framing.frame.width > picture.width,
+    )
+    edited = replace(
+        plain(words.recipe),
+        width=framing.width,
+        height=framing.height,
+        source=source,
+        mask=mask,
+        stop=1.0,
+        refine=0.0,
+    )
+    return order_of(seeded([edited] * words.count, words.seed), catalogue, words.style)

@@ -45,7 +45,7 @@ class Canvas:
     @property
     def grows(self) -> bool:
         """Whether there is anything around the inner picture."""
-        return (self.width, self.height) != (self.inner_width, self.inner_height)
+        return self.width != self.inner_width or self.height != self.inner_height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

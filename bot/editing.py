@@ -1,0 +1,167 @@
+"""Orders of edits: more around a picture, or a part of it anew; from buttons, forms and commands."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from bot.compose import DEFAULT_COUNT, StartingPicture, compose
+from bot.edit import Words, reframed, repainted
+from bot.flags import Request
+from bot.orders import Customer, Orders
+from generation.catalogue import Catalogue
+from generation.errors import RequestRejected
+from generation.framing import Canvas
+from generation.job import Job, JobKind
+from generation.prompt_language import expand
+from generation.recipe import Mask, Recipe
+
+# From a picture's width and height to the canvas around it.
+Around = Callable[[int, int], Canvas]
+# Fields of a request that belong to a first painting, with the flag that fills each.
+FIRST_PAINTING = {"hires": "--hires", "refine": "--refine", "stop": "--stop", "repeat": "--repeat"}
+
+
+class FlagNotHere(RequestRejected):
+    """An edit has no use for that flag. Fields: `flag`."""
+
+    key = "flag_not_here"
+
+
+class OneEdit(RequestRejected):
+    """The text stands for several: permutations are for /imagine."""
+
+    key = "one_edit"
+
+
+class MaskOfNothing(RequestRejected):
+    """The mask keeps all of the picture."""
+
+    key = "mask_of_nothing"
+
+
+class MaskOfEverything(RequestRejected):
+    """The mask keeps nothing of the picture."""
+
+    key = "mask_of_everything"
+
+
+class MaskSize(RequestRejected):
+    """The mask has another size than its picture. Fields: `mask_size`, `picture_size` (as `W×H`)."""
+
+    key = "mask_size"
+
+
+class CannotFindWords(RequestRejected):
+    """No network that finds things by words is configured."""
+
+    key = "cannot_find_words"
+
+
+class Editing:
+    """Takes orders of edits. Each verb raises `RequestRejected`, and then nothing is queued and nothing charged.
+
+    `request` is in what words; without one they are the picture's own.
+    """
+
+    def __init__(self, *, orders: Orders, catalogue: Catalogue) -> None:
+        self._orders = orders
+        self._catalogue = catalogue
+
+    def read(self, text: str, *, shape: bool = False) -> Request:
+        """Read the words of an edit; `shape` tells whether an aspect may stand in them.
+
+        Raises what `FlagParser.parse` raises, `FlagNotHere` or `OneEdit`.
+        """
+        alternatives = expand(text)
+        if len(alternatives) > 1:
+            raise OneEdit
+        request = self._orders.parser.parse(alternatives[0])
+        for field, flag in FIRST_PAINTING.items() if shape else {**FIRST_PAINTING, "aspect": "--ar"}.items():
+            if getattr(request, field) is not None:
+                raise FlagNotHere(flag=flag)
+        return request
+
+    def to_edit(self, job: Job) -> str:
+        """What was typed for a job, without what only its own pictures had: ready to be changed for an edit."""
+        with contextlib.suppress(RequestRejected):  # typed under other limits, or not typed at all
+            request = self._orders.parser.parse(job.request)
+            words = replace(
+                request,
+                aspect=None,
+                seed=None,
+                count=None,
+                strength=None,
+                chaos=None,
+                hires=None,
+                refine=None,
+                stop=None,
+                repeat=None,
+            )
+            return self._orders.parser.to_text(words)
+        return job.request
+
+    async def reframe(
+        self, customer: Customer, image_id: int, kind: JobKind, around: Around, request: Request | None = None
+    ) -> Job:
+        """Order a picture with more around it."""
+        image, parent = await self._orders.find_image(customer, image_id)
+        picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
+        words = self._own(image.recipe, parent) if request is None else self._typed(request, picture)
+        order = reframed(words, picture, around(image.width, image.height), self._catalogue)
+        text = self.to_edit(parent) if request is None else self._orders.parser.to_text(request)
+        return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=image.id)
+
+    async def repaint(self, customer: Customer, image_id: int, mask: Mask, request: Request) -> Job:
+        """Order a picture with what `mask` covers painted anew."""
+        image, _ = await self._orders.find_image(customer, image_id)
+        picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
+        return await self._repaint(customer, picture, JobKind.VARY_REGION, mask, request, parent_image_id=image.id)
+
+    async def reframe_upload(
+        self, customer: Customer, picture: StartingPicture, around: Around, request: Request
+    ) -> Job:
+        """Order an uploaded picture, which is kept in storage already, with more around it."""
+        words, canvas = self._typed(request, picture), around(picture.width, picture.height)
+        order, text = reframed(words, picture, canvas, self._catalogue), self._orders.parser.to_text(request)
+        return await self._orders.place(customer, order, kind=JobKind.OUTPAINT, request=text)
+
+    async def repaint_upload(self, customer: Customer, picture: StartingPicture, mask: Mask, request: Request) -> Job:
+        """Order an uploaded picture, which is kept in storage already, with what `mask` covers painted anew."""
+        return await self._repaint(customer, picture, JobKind.EDIT, mask, request)
+
+    def check_words(self) -> None:
+        """Raises `CannotFindWords` where masks cannot be given by words."""
+        if not self._catalogue.finds_by_words:
+            raise CannotFindWords
+
+    async def _repaint(
+        self,
+        customer: Customer,
+        picture: StartingPicture,
+        kind: JobKind,
+        mask: Mask,
+        request: Request,
+        *,
+        parent_image_id: int | None = None,
+    ) -> Job:
+        if mask.words is not None:
+            self.check_words()
+        order = repainted(self._typed(request, picture), picture, mask, self._catalogue)
+        text = self._orders.parser.to_text(request)
+        return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=parent_image_id)
+
+    def _own(self, recipe: Recipe, parent: Job) -> Words:
+        return Words(recipe=recipe, style=parent.style, seed=self._orders.draw_seed())
+
+    def _typed(self, request: Request, picture: StartingPicture) -> Words:
+        seed = self._orders.draw_seed() if request.seed is None else request.seed
+        order = compose(replace(request, count=1), self._catalogue, seed=seed, picture=picture)
+        return Words(
+            recipe=order.recipes[0],
+            style=order.style,
+            seed=seed,
+            count=request.count or DEFAULT_COUNT,
+            strength=1.0 if request.strength is None else request.strength,
+        )
