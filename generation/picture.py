@@ -17,7 +17,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from generation.errors import InvalidRecipe
+from generation.parameters import Parameters, parse_parameters
 from generation.recipe import MAX_SIDE, Recipe
+from generation.samplers import SAMPLERS
 
 PARAMETERS_CHUNK = "parameters"
 RECIPE_CHUNK = "limner"
@@ -32,14 +34,6 @@ MAX_EXIF_BYTES = 65_000
 # Pillow's own bounds: an error from twice its limit on, below that a warning, which a program may have made an error.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _EXIF_UNICODE = b"UNICODE\0"
-# What the WebUI calls the samplers that recipes name.
-_WEBUI_SAMPLERS = {
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "dpmpp_2m": "DPM++ 2M",
-    "ddim": "DDIM",
-    "unipc": "UniPC",
-}
 
 
 def encode_png(
@@ -70,14 +64,37 @@ def reencode(png: bytes, form: Literal["WEBP", "JPEG"], quality: int) -> bytes:
 
 def read_recipe(data: bytes) -> Recipe | None:
     """The recipe that a PNG, WebP or JPEG carries, or None. Never raises, whatever the bytes; decodes no pixels."""
+    return _recipe_from_json(_texts(data)[1])
+
+
+def read_parameters(data: bytes) -> Parameters | None:
+    """What a PNG, WebP or JPEG tells in the WebUI's form, as other tools write it too, or None. Never raises."""
+    text = _texts(data)[0]
+    return None if text is None or len(text) > MAX_RECIPE_BYTES else parse_parameters(text)
+
+
+def _texts(data: bytes) -> tuple[str | None, str | None]:
+    """The WebUI's text and our JSON as they stand in the file."""
     try:
         with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
             if image.format == "PNG":
-                return _recipe_from_json(image.info.get(RECIPE_CHUNK))
-            note = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.MakerNote)
-            return _recipe_from_json(note.decode("utf-8") if isinstance(note, bytes) else None)
+                return image.info.get(PARAMETERS_CHUNK), image.info.get(RECIPE_CHUNK)
+            exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+            comment, note = exif.get(ExifTags.Base.UserComment), exif.get(ExifTags.Base.MakerNote)
+            return _comment_text(comment), note.decode("utf-8") if isinstance(note, bytes) else None
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, *_BOMBS):
-        return None
+        return None, None
+
+
+def _comment_text(comment: object) -> str | None:
+    """An EXIF comment: a code for its characters in eight bytes, then the text. UTF-16 comes in both byte orders."""
+    if not isinstance(comment, bytes):
+        return comment if isinstance(comment, str) else None
+    code, text = comment[: len(_EXIF_UNICODE)], comment[len(_EXIF_UNICODE) :]
+    if code != _EXIF_UNICODE:
+        return text.decode("ascii", errors="replace")
+    order = "utf-16-le" if text[1:2] == b"\0" else "utf-16-be"
+    return text.decode(order, errors="replace")
 
 
 def open_picture(data: bytes) -> Image.Image:
@@ -103,7 +120,7 @@ def parameters_text(recipe: Recipe, *, sampler: str | None = None) -> str:
     sampler = recipe.scheduler or sampler
     settings = {
         "Steps": recipe.num_inference_steps,
-        "Sampler": sampler and _WEBUI_SAMPLERS.get(sampler, sampler),
+        "Sampler": SAMPLERS[sampler].webui if sampler in SAMPLERS else sampler,
         "CFG scale": f"{recipe.guidance_scale:g}",
         "Seed": recipe.seed,
         "Size": f"{recipe.width}x{recipe.height}",

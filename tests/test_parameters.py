@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from typing import Literal
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 
 from generation.parameters import parse_parameters
-from generation.picture import parameters_text
+from generation.picture import encode_png, parameters_text, read_parameters, reencode
 from generation.recipe import Recipe
 from tests.recipe_strategies import recipes
 
@@ -39,3 +44,37 @@ def test_what_we_write_is_read_back(recipe: Recipe) -> None:
 def test_other_text_is_none_or_read_and_nothing_worse(text: str) -> None:
     parse_parameters(text)
     parse_parameters("Steps: " + text)
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG"])
+def test_it_is_read_out_of_every_form_of_file(form: Literal["PNG", "WEBP", "JPEG"]) -> None:
+    recipe = Recipe(
+        prompt="ein rotes Boot 紅い船",
+        model="pocket",
+        width=16,
+        height=16,
+        seed=42,
+        num_inference_steps=20,
+        guidance_scale=4.5,
+    )
+    png = encode_png(Image.new("RGB", (16, 16)), recipe)
+    read = read_parameters(png if form == "PNG" else reencode(png, form, 80))
+    assert read is not None
+    assert (read.prompt, read.settings["Seed"]) == ("ein rotes Boot 紅い船", "42")
+
+
+@pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le"])
+def test_comments_are_read_in_both_byte_orders(order: str) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[int(ExifTags.Base.UserComment)] = b"UNICODE\0" + WEBUI.encode(order)
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG", exif=exif.tobytes())
+    read = read_parameters(file.getvalue())
+    assert read is not None
+    assert read.settings["Seed"] == "42"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_none_or_read(data: bytes) -> None:
+    assert read_parameters(data) is None
+    read_parameters(b"\x89PNG\r\n\x1a\n" + data)
