@@ -10,16 +10,29 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from bot.config import PROGRAM_FOLDER, Config, read_token
+from bot.config_sections import ModelSection
 from generation.loras import scan_loras
 from generation.styles import StylesInvalid, load_styles
+from generation.weights import (
+    MODEL_INDEX,
+    NETWORK_CONFIG,
+    WeightsAbsent,
+    WeightsGone,
+    check_weights,
+    command_for,
+    weights_are_here,
+)
 from storage.errors import StorageOutdated, StorageUnavailable
 from storage.storage import open_storage
 
 PACKAGES = ("discord.py", "torch", "diffusers", "transformers", "peft", "sqlalchemy")
+# What works with SDXL where nothing is configured.
+EXAMPLES = {"upscaler": "caidas/swin2SR-classical-sr-x2-64", "segmenter": "CIDAS/clipseg-rd64-refined"}
 PROBE_SECONDS = 180.0  # torch takes its time to load from a cold disk
 
 # ok: as it should be. note: works, but worth knowing. todo: does not work until somebody does something.
@@ -45,6 +58,7 @@ async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
     return [
         _python(),
         *_drawing(config, await (ask or ask_painter)(config)),
+        *await asyncio.to_thread(_other_weights, config),
         *_loras(config),
         _styles(config),
         await _database(config),
@@ -100,7 +114,7 @@ def _drawing(config: Config, described: Mapping[str, Any]) -> list[Finding]:
     name = config.generation.model
     return [
         *(_device(device) for device in described["devices"]),
-        _model(name, config.models[name].source, described["model"]),
+        _model(name, config.models[name], described["model"]),
     ]
 
 
@@ -113,14 +127,60 @@ def _device(device: Mapping[str, Any]) -> Finding:
     )
 
 
-def _model(name: str, source: str, model: Mapping[str, Any]) -> Finding:
+def _model(name: str, model: ModelSection, described: Mapping[str, Any]) -> Finding:
     states: dict[str, State] = {"found": "ok", "absent": "note", "wrong": "todo"}
+    command = command_for(model.source, model.variant or None)
     return Finding(
         topic="model",
-        state=states[model["state"]],
-        key=f"model_{model['state']}",
-        fields={"name": name, "source": source, "reason": model["reason"]},
+        state=states[described["state"]],
+        key=f"model_{described['state']}",
+        fields={"name": name, "source": model.source, "reason": described["reason"], "command": command},
     )
+
+
+def _other_weights(config: Config) -> list[Finding]:
+    """The models that `--model` may name, the refiners, and the networks beside the model."""
+    networks = {"upscaler": config.generation.upscaler, "segmenter": config.generation.segmenter}
+    return [
+        *(_other_model(name, model) for name, model in config.models.items() if name != config.generation.model),
+        *(
+            _network(f"models.{name}.refiner", model.refiner, MODEL_INDEX, model.variant or None)
+            for name, model in config.models.items()
+            if model.refiner
+        ),
+        *(
+            _network(f"generation.{key}", source, NETWORK_CONFIG) if source else _no_network(key)
+            for key, source in networks.items()
+        ),
+    ]
+
+
+def _other_model(name: str, model: ModelSection) -> Finding:
+    try:
+        check_weights(model.spec(name))
+    except WeightsAbsent as error:
+        return Finding(topic="model", state="note", key="model_unused", fields={**error.fields, "source": model.source})
+    except WeightsGone as error:
+        return Finding(topic="model", state="todo", key="model_gone", fields=error.fields)
+    return Finding(topic="model", state="ok", key="model_found", fields={"name": name, "source": model.source})
+
+
+def _network(setting: str, source: str, index: str, variant: str | None = None) -> Finding:
+    fields: dict[str, object] = {"setting": setting, "source": source}
+    if source.endswith(".safetensors") and index == NETWORK_CONFIG and find_spec("spandrel") is None:
+        return Finding(topic="model", state="todo", key="network_extra", fields=fields)
+    if weights_are_here(source, index):
+        return Finding(topic="model", state="ok", key="network", fields=fields)
+    if Path(source).is_absolute():
+        return Finding(topic="model", state="todo", key="network_gone", fields=fields)
+    fields["command"] = command_for(source, variant)
+    return Finding(topic="model", state="note", key="network_absent", fields=fields)
+
+
+def _no_network(key: str) -> Finding:
+    """None is wanted; what it would be good for, and where one is."""
+    fields: dict[str, object] = {"command": command_for(EXAMPLES[key]), "example": EXAMPLES[key]}
+    return Finding(topic="model", state="ok", key=f"no_{key}", fields=fields)
 
 
 def _loras(config: Config) -> list[Finding]:
@@ -128,6 +188,11 @@ def _loras(config: Config) -> list[Finding]:
     names = ", ".join(found) or "–"
     findings = [Finding(topic="loras", state="ok", key="loras", fields={"count": len(found), "names": names})]
     findings += [Finding(topic="loras", state="note", key="lora_refused", fields=error.fields) for error in refused]
+    findings += [
+        Finding(topic="loras", state="todo", key="draft_lora_absent", fields={"name": name, "lora": model.draft_lora})
+        for name, model in config.models.items()
+        if model.draft_lora and model.draft_lora not in found
+    ]
     return findings
 
 

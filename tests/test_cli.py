@@ -136,7 +136,7 @@ async def test_a_drawing_goes_the_whole_way_without_discord(config: Config, tmp_
     steps: list[JobProgress] = []
     text = "a red boat --ar 3:2 --seed 7 --style ink --n 3 --steps 5"
     drawing = await draw(config, text, on_progress=steps.append, engine_settings=DRAWN_BY_PILLOW)
-    assert (drawing.job.style, drawing.job.cost) == ("ink", 3)
+    assert (drawing.job.style, drawing.job.cost) == ("ink", 1)  # three pictures at a quarter of the steps
     assert drawing.seconds > 0
     assert {progress.steps for progress in steps} == {5}
     saved = await save(drawing, tmp_path / "boat.png")
@@ -211,6 +211,9 @@ async def test_the_doctor_finds_what_is_there_and_what_is_missing(
         "python": "ok",
         "device": "ok",
         "model_found": "ok",
+        "model_unused": "note",
+        "no_upscaler": "ok",
+        "no_segmenter": "ok",
         "loras": "ok",
         "styles": "ok",
         "database_new": "ok",
@@ -222,7 +225,7 @@ async def test_the_doctor_finds_what_is_there_and_what_is_missing(
     migrate(config.storage.database)
     found = await examine(config, ask=cuda_and_a_model)
     assert {finding.key for finding in found} >= {"token", "database"}
-    assert all(finding.state == "ok" for finding in found)
+    assert all(finding.state == "ok" or finding.key == "model_unused" for finding in found)
 
 
 async def test_the_doctor_says_when_torch_is_broken(config: Config) -> None:
@@ -239,8 +242,10 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     (tmp_path / "file").write_text("")
     text = (
         '[generation]\nmodel = "mine"\ndevices = ["cpu", "cuda:99"]\nlora_folders = ["loras"]\nstyles = "styles.toml"\n'
-        '[models.mine]\nsource = "gone.safetensors"\n[storage]\nfiles = "file/files"\n'
+        '[models.mine]\nsource = "gone.safetensors"\nrefiner = "nobody/refiner"\ndraft_lora = "quick"\n'
+        '[models.theirs]\nsource = "./nowhere"\n[storage]\nfiles = "file/files"\n'
     )
+    text = text.replace("[generation]", '[generation]\nupscaler = "./gone"\nsegmenter = "nobody/segmenter"')
     (tmp_path / "config.toml").write_text(text)
     assert limner("doctor") == 1
     # A row is "state | topic | sentence"; long sentences go on in rows of their own.
@@ -251,6 +256,12 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
         ("note", "Device", "cpu"),
         ("to do", "Device", "cuda:99"),
         ("to do", "Model", "gone.safetensors"),
+        ("note", "Model", "`--model sdxl` is refused"),
+        ("to do", "Model", "`--model theirs` is refused"),
+        ("note", "Model", "models.mine.refiner: nobody/refiner is not on this machine yet"),
+        ("to do", "Model", "generation.upscaler: there is nothing at"),
+        ("note", "Model", "`hf download nobody/segmenter`"),
+        ("to do", "LoRAs", "`--draft` is refused"),
         ("note", "LoRAs", "evil"),
         ("to do", "Styles", "ink"),
         ("ok", "Database", "first start"),
