@@ -8,8 +8,6 @@ writes it), the second as MakerNote. Needs Pillow alone, so the bot may use it.
 from __future__ import annotations
 
 import io
-import json
-import re
 import struct
 from typing import Literal
 
@@ -17,9 +15,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from generation.errors import InvalidRecipe
-from generation.parameters import Parameters, parse_parameters
+from generation.parameters import Parameters, parameters_text, parse_parameters
 from generation.recipe import MAX_SIDE, Recipe
-from generation.samplers import SAMPLERS
 
 PARAMETERS_CHUNK = "parameters"
 RECIPE_CHUNK = "limner"
@@ -109,32 +106,6 @@ def open_picture(data: bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UnidentifiedImageError(f"a picture of {image.width}×{image.height} pixels is too large")
     return image
-
-
-def parameters_text(recipe: Recipe, *, sampler: str | None = None) -> str:
-    """The recipe as the WebUI writes it: prompt with LoRAs, negative prompt, then one line of `Key: value` pairs."""
-    loras = "".join(f" <lora:{lora.name}:{lora.weight:g}>" for lora in recipe.loras)
-    lines = [f"{recipe.prompt}{loras}"]
-    if recipe.negative_prompt:
-        lines.append(f"Negative prompt: {recipe.negative_prompt}")
-    sampler = recipe.scheduler or sampler
-    settings = {
-        "Steps": recipe.num_inference_steps,
-        "Sampler": SAMPLERS[sampler].webui if sampler in SAMPLERS else sampler,
-        "CFG scale": f"{recipe.guidance_scale:g}",
-        "Seed": recipe.seed,
-        "Size": f"{recipe.width}x{recipe.height}",
-        "Model": recipe.model,
-        "Denoising strength": None if recipe.source is None else f"{recipe.source.strength:g}",
-        "Version": "Limner",
-    }
-    lines.append(", ".join(f"{key}: {_quoted(str(value))}" for key, value in settings.items() if value is not None))
-    return "\n".join(lines)
-
-
-def _quoted(value: str) -> str:
-    """The WebUI quotes values that hold its own separators."""
-    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
 
 
 def _recipe_from_json(text: object) -> Recipe | None:

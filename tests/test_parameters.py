@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from generation.parameters import parse_parameters
-from generation.picture import encode_png, parameters_text, read_parameters, reencode
+from generation.parameters import parameters_text, parse_parameters
+from generation.picture import encode_png, read_parameters, reencode
 from generation.recipe import Recipe
 from tests.recipe_strategies import recipes
 

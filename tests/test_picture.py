@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from generation.picture import MAX_RECIPE_BYTES, encode_png, open_picture, parameters_text, read_recipe, reencode
-from generation.recipe import LoraUse, Recipe, Source
+from generation.parameters import parameters_text
+from generation.picture import MAX_RECIPE_BYTES, encode_png, open_picture, read_recipe, reencode
+from generation.recipe import Frame, Hires, LoraUse, Mask, Recipe, Source
 from tests.recipe_strategies import recipes
 
 Form = Literal["WEBP", "JPEG"]
@@ -118,11 +119,26 @@ class TestParameters:
         text = parameters_text(dataclasses.replace(BOAT, model='my "best", model: 2'))
         assert r'Model: "my \"best\", model: 2",' in text
 
+    def test_everything_else_that_decides_the_picture(self) -> None:
+        framed = Source(digest="ab" * 32, strength=1, frame=Frame(x=8, y=0, width=32, height=48))
+        common = dataclasses.replace(
+            BOAT, shared_seed=3, shared_noise=0.6, weird=250, stop=0.5, tile=True, refine=0.2, embeddings=("glow",)
+        )
+        assert (
+            "Denoising strength: 1, Refiner switch at: 0.8, Tiling: True, Frame: 32x48+8+0, Shared seed: 3, "
+            "Shared noise: 0.6, Weird: 250, Stop at: 0.5, Embeddings: glow, Version: Limner"
+        ) in parameters_text(dataclasses.replace(common, source=framed))
+        in_two = dataclasses.replace(BOAT, source=None, hires=Hires(width=32, height=24, strength=0.5))
+        assert "Denoising strength: 0.5, Hires upscale: 2, Version" in parameters_text(in_two)
+        masked = dataclasses.replace(BOAT, mask=Mask(words="the boat"))
+        assert "Mask: the boat, Version" in parameters_text(masked)
+
     def test_every_field_of_a_recipe_is_told(self) -> None:
         """A field added later belongs into the text too."""
         assert {field.name for field in dataclasses.fields(Recipe)} == {
             *("prompt", "negative_prompt", "model", "width", "height", "seed", "num_inference_steps"),
-            *("guidance_scale", "scheduler", "loras", "source"),
+            *("guidance_scale", "scheduler", "loras", "embeddings", "source", "mask"),
+            *("shared_seed", "shared_noise", "weird", "stop", "tile", "hires", "refine"),
         }
 
 
