@@ -48,12 +48,12 @@ class CellGrid:
 def cells_of(width: int, height: int) -> CellGrid:
     """The grid of most cells that are nearly square, for a picture of that size."""
 
-    def squareness(rows: int) -> tuple[int, int]:
-        columns = max(1, round(rows * width / height))
-        return (columns * rows if columns * rows <= MAX_CELLS else 0, rows)
+    def columns(rows: int) -> int:
+        return min(MAX_CELLS, max(1, round(rows * width / height)))
 
-    _, rows = max(squareness(rows) for rows in range(1, MAX_CELLS + 1))
-    return CellGrid(columns=max(1, round(rows * width / height)), rows=rows, width=width, height=height)
+    fitting = [rows for rows in range(1, MAX_CELLS + 1) if columns(rows) * rows <= MAX_CELLS]
+    rows = max(fitting, key=lambda rows: columns(rows) * rows)
+    return CellGrid(columns=columns(rows), rows=rows, width=width, height=height)
 
 
 def overlay(png: bytes, grid: CellGrid) -> bytes:
