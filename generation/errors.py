@@ -6,6 +6,7 @@
     │   ├── InvalidAspect          not W:H, or outside 1:4 to 4:1
     │   ├── UnknownName            no model, style, LoRA or embedding of that name
     │   ├── LoraRefused            the LoRA's file was made for another architecture, or is not a LoRA
+    │   ├── EmbeddingRefused       the same of an embedding's
     │   └── (generation.prompt_language, generation.intake, bot and storage add their own leaves)
     ├── WorkerError                one attempt failed; the job may be tried again
     │   ├── OutOfMemory            the device's memory did not hold the batch
@@ -72,6 +73,12 @@ class LoraRefused(RequestRejected):
     """A LoRA cannot be used with the chosen model. Fields: `name`, `model`, `reason`."""
 
     key = "lora_refused"
+
+
+class EmbeddingRefused(RequestRejected):
+    """A textual inversion cannot be used with the chosen model. Fields: `name`, `model`, `reason`."""
+
+    key = "embedding_refused"
 
 
 class WorkerError(LimnerError):

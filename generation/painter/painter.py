@@ -18,11 +18,11 @@ from generation.engine.settings import PainterSettings
 from generation.errors import OutOfMemory, PaintingFailed
 from generation.painter.aids import Aids
 from generation.painter.canvas import canvas_of
+from generation.painter.conditioning import encode_prompts
 from generation.painter.devices import choose_placement, free_memory, is_out_of_memory
 from generation.painter.forward_pass import Piece, paint_pass
 from generation.painter.models import LoadedModel, load_model
 from generation.painter.progress import BatchProgress
-from generation.painter.prompts import encode_prompts
 from generation.painter.schedulers import own_name
 from generation.picture import encode_png
 from generation.recipe import Recipe
@@ -40,6 +40,7 @@ PAINTED_FIELDS = frozenset(
         "guidance_scale",
         "scheduler",
         "loras",
+        "embeddings",
         "source",
     }
 )
@@ -101,7 +102,9 @@ class Painter:
         )
         try:
             with model.without_gradients():
-                embeddings = encode_prompts(model.text_to_image, [task.recipe for task in batch.tasks], model.device)
+                embeddings = encode_prompts(
+                    model.text_to_image, [task.recipe for task in batch.tasks], model.device, batch.embeddings
+                )
                 pieces = [
                     Piece(recipe=task.recipe, embeddings=encoded, canvas=canvas)
                     for task, encoded, canvas in zip(batch.tasks, embeddings, canvases, strict=True)
