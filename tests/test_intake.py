@@ -102,6 +102,8 @@ async def test_a_picture_comes_out_as_a_plain_png(form: str) -> None:
 async def test_metadata_goes_but_a_recipe_of_ours_is_handed_over() -> None:
     upload = await Intake().take_in(encode_png(flag(), RECIPE))
     assert upload.recipe == RECIPE
+    assert upload.parameters is not None
+    assert upload.parameters.settings["Seed"] == str(RECIPE.seed)
     assert opened(upload).info == {}
 
     exif = Image.Exif()
@@ -338,8 +340,9 @@ async def test_a_child_that_lies_is_not_believed() -> None:
         b"[]\n" + png,
         b'{"refused": "out_of_credits", "fields": {}}\n',
         b'{"width": 1, "height": 1, "recipe": {"version": 1, "prompt": 3}}\n' + png,
-        b'{"width": -1, "height": 1, "recipe": null}\n' + png,
-        b'{"width": 1, "height": 1, "recipe": null}\nGIF89a',
+        b'{"width": 1, "height": 1, "recipe": null, "parameters": {"prompt": "a"}}\n' + png,
+        b'{"width": -1, "height": 1, "recipe": null, "parameters": null}\n' + png,
+        b'{"width": 1, "height": 1, "recipe": null, "parameters": null}\nGIF89a',
     ):
         with pytest.raises(UploadUnreadable):
             parent._read(answer)

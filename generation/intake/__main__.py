@@ -7,6 +7,7 @@ wrong, and the parent then knows that the picture cannot be read.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import resource
 import sys
@@ -18,7 +19,7 @@ def main(max_pixels: int, memory: int, cpu_seconds: int, result_bytes: int) -> N
     # Only from here on is anything loaded that touches the picture.
     from generation.errors import RequestRejected
     from generation.intake.normalise import normalise, png_of
-    from generation.picture import read_recipe
+    from generation.picture import read_parameters, read_recipe
 
     data, answer = sys.stdin.buffer.read(), sys.stdout.buffer
     try:
@@ -26,8 +27,13 @@ def main(max_pixels: int, memory: int, cpu_seconds: int, result_bytes: int) -> N
     except RequestRejected as refused:
         answer.write(json.dumps({"refused": refused.key, "fields": refused.fields}).encode() + b"\n")
         return
-    recipe = read_recipe(data)
-    told = {"width": picture.width, "height": picture.height, "recipe": None if recipe is None else recipe.to_dict()}
+    recipe, parameters = read_recipe(data), read_parameters(data)
+    told = {
+        "width": picture.width,
+        "height": picture.height,
+        "recipe": None if recipe is None else recipe.to_dict(),
+        "parameters": None if parameters is None else dataclasses.asdict(parameters),
+    }
     answer.write(json.dumps(told).encode() + b"\n")
     answer.write(png_of(picture))
 

@@ -22,6 +22,7 @@ from generation.intake.errors import (
     UploadWrongType,
 )
 from generation.intake.limits import IntakeLimits
+from generation.parameters import Parameters
 from generation.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # where the packages lie
@@ -35,15 +36,16 @@ _REFUSALS: dict[str, type[RequestRejected]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A picture that was taken in: an RGB PNG without metadata, its size in pixels, and the recipe that it carried.
+    """A picture that was taken in: an RGB PNG without metadata, its size in pixels, and what it told of its making.
 
-    The recipe is one of ours by its form; anybody can write such a file.
+    The recipe is one of ours by its form, the parameters are in the WebUI's; anybody can write such a file.
     """
 
     png: bytes
     width: int
     height: int
     recipe: Recipe | None = None
+    parameters: Parameters | None = None
 
 
 class Intake:
@@ -107,9 +109,16 @@ def _read(answer: bytes) -> Upload:
         if (refused := told.get("refused")) is not None:
             raise _REFUSALS[refused](**told["fields"])
         recipe = None if told["recipe"] is None else Recipe.from_dict(told["recipe"])
+        parameters = None if told["parameters"] is None else _parameters(**told["parameters"])
         width, height = int(told["width"]), int(told["height"])
     except (ValueError, KeyError, TypeError, AttributeError, InvalidRecipe) as error:
         raise UploadUnreadable from error
     if not png.startswith(PNG_SIGNATURE) or min(width, height) < 1:
         raise UploadUnreadable
-    return Upload(png=png, width=width, height=height, recipe=recipe)
+    return Upload(png=png, width=width, height=height, recipe=recipe, parameters=parameters)
+
+
+def _parameters(*, prompt: object, negative_prompt: object, settings: dict[object, object]) -> Parameters:
+    """Texts, whatever the child says that they are."""
+    named = {str(name): str(value) for name, value in settings.items()}
+    return Parameters(prompt=str(prompt), negative_prompt=str(negative_prompt), settings=named)
