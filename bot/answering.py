@@ -24,7 +24,7 @@ from generation.job import Job
 if TYPE_CHECKING:
     from bot.client import Interaction
 
-ORDER_SECONDS = 0.3  # how long an order may take before its answer is deferred
+ORDER_SECONDS = 0.2  # how long an order may take before its answer is deferred
 # What an answer may fail with: the person is gone, or Discord is. There is nobody left to tell.
 ANSWER_ERRORS = (discord.DiscordException, *CONNECTION_ERRORS)
 # Without these a message can be sent and edited through an interaction only.
@@ -106,7 +106,8 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
         raise
 
     async def place() -> tuple[Job, bool]:
-        job = await placing
+        async with interaction.client.placing:
+            job = await placing
         # Nothing is awaited between the two, so the courier knows of the job before the queue has news of it.
         return job, courier.expect(job, receipt, customer_of(interaction))
 

@@ -10,7 +10,7 @@ What is measured runs in fresh processes; nothing else should run on the machine
   served. Both hold the in-memory Discord, the second one also every message and file that came by.
 - `ack_p50_ms`, `ack_p99_ms`, `ack_max_ms`: a burst of 200 `/imagine` by 25 members, all in flight together while the
   worker draws: from an interaction's arrival in discord.py to its acknowledgement leaving it (the status message, or a
-  deferral where the order takes longer than 0.3 s: `ack_deferred_share` is how many of them). `queued_p50_ms`,
+  deferral where the order takes longer than 0.2 s: `ack_deferred_share` is how many of them). `queued_p50_ms`,
   `queued_p99_ms`: until the message says that the order is queued, which then is durable.
 - `served_images_per_second`: from the first order of the burst to its last picture on Discord.
 - `enqueue_per_second`: orders made durable a second, of 400 placed at once while the worker draws, without Discord.

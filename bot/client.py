@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from storage.storage import Storage
 
 COMMANDS_HASH = "commands_hash"  # the setting that remembers what Discord was last told
+# So many orders are placed side by side, the others wait their turn. Storage is no faster with more, and the event loop
+# is slower at answering the moment that hundreds come at once.
+ORDERS_AT_ONCE = 4
 API_VERSION_PATH = "/api/v10"
 
 
@@ -81,6 +85,7 @@ class LimnerClient(discord.AutoShardedClient):
             max_messages=None,
         )
         self.tree = LimnerTree(self, Presses(clock))
+        self.placing = asyncio.Semaphore(ORDERS_AT_ONCE)
         self._api_url = api_url
         self._buttons: tuple[re.Pattern[str], ...] = ()
         self._dialogs: tuple[type[LimnerDialog], ...] = ()
