@@ -1,4 +1,4 @@
-"""Commands and options described in the words of the message catalogue, in every language that there is."""
+"""Commands, options and menus in the words of the message catalogue, in every language that there is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bot.messages import FALLBACK, Messages
 
 Callback = Callable[..., Coroutine[Any, Any, None]]
 Command: TypeAlias = "app_commands.Command[Any, ..., None]"
+Menu: TypeAlias = app_commands.ContextMenu
 
 
 class Texts:
@@ -29,6 +30,10 @@ class Texts:
         return app_commands.Command(
             name=key.rpartition("_")[2], description=self.text(f"commands.{key}"), callback=callback
         )
+
+    def menu(self, key: str, callback: Callback) -> Menu:
+        """An entry of the menu of messages (right click), named as the catalogue says under `menus`."""
+        return app_commands.ContextMenu(name=self.text(f"menus.{key}"), callback=callback)
 
     def text(self, key: str) -> app_commands.locale_str:
         """A sentence that `CatalogueTranslator` knows by its key."""

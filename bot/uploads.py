@@ -1,0 +1,176 @@
+"""Pictures that people bring: by attachment, by link, or by pointing at a message. All end up in our own storage.
+
+What a link leads to is fetched without any authority of the bot's: whoever has a working link to a file on Discord's
+CDN, which Discord signs and lets expire, can see the file. A link to a message is another matter, because there the bot
+reads: only messages of the server in which the link was typed are read, and only where the person may read them too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import discord
+
+from bot.cdn import Cdn, address, fetch
+from bot.compose import StartingPicture
+from bot.orders import Customer, ImageGone
+from bot.picture_links import MessageLink, PictureLink
+from generation.errors import RequestRejected
+from generation.intake.errors import UploadTooLarge
+from generation.intake.intake import Intake
+from generation.job import JobKind
+from generation.recipe import Recipe
+from storage.storage import Storage
+
+if TYPE_CHECKING:
+    from bot.client import Interaction
+
+# Buttons that stand under finished pictures and name the image that they are about.
+_ABOUT_IMAGE = re.compile(rf"limner:(?:pick|{JobKind.VARIATIONS}|{JobKind.VARY_SUBTLE}):([1-9][0-9]{{0,17}})", re.ASCII)
+_UNFINISHED = re.compile(r"limner:cancel:[0-9]+", re.ASCII)
+
+
+class NoPictureThere(RequestRejected):
+    """There is no (finished) picture in that message."""
+
+    key = "no_picture_there"
+
+
+class MessageUnseen(RequestRejected):
+    """That message is not there, or not for this person to read in this place."""
+
+    key = "message_unseen"
+
+
+class PickOne(RequestRejected):
+    """That message shows several pictures of ours; one has to be chosen."""
+
+    key = "pick_one"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A picture that somebody brought, in our storage. `image_id` is there if it is one that was drawn here.
+
+    `recipe` is what the file carried: true for an image of ours, and otherwise what somebody wrote into a file.
+    """
+
+    picture: StartingPicture
+    recipe: Recipe | None = None
+    image_id: int | None = None
+
+
+class Uploads:
+    """Brings pictures into storage. Each verb raises `RequestRejected` with what is wrong with the picture."""
+
+    def __init__(self, *, cdn: Cdn, intake: Intake, storage: Storage) -> None:
+        self._cdn = cdn
+        self._intake = intake
+        self._storage = storage
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Where links may lead."""
+        return self._cdn.hosts
+
+    async def attachment(self, customer: Customer, attachment: discord.Attachment) -> Brought:
+        """What somebody attached."""
+        return await self.file(customer, await self.fetch(attachment))
+
+    async def link(self, interaction: Interaction, customer: Customer, link: PictureLink) -> Brought:
+        """What a link in a prompt leads to."""
+        if not isinstance(link, MessageLink):
+            return await self.file(customer, await self._fetched(str(link)))
+        message = await _read_message(interaction, link)
+        images = images_in(message, interaction)
+        if len(images) > 1:
+            raise PickOne
+        if images:
+            return await self.image(customer, images[0])
+        return await self.attachment(customer, picture_of(message))
+
+    async def image(self, customer: Customer, image_id: int) -> Brought:
+        """A picture that was drawn here, if the person may see it there. Raises `ImageGone`."""
+        image = await self._storage.images.get(image_id)
+        if image is None or image.guild_id != customer.guild_id:
+            raise ImageGone
+        if image.guild_id is None and image.user_id != customer.user_id:
+            raise ImageGone
+        if not await self._storage.files.exists(image.digest):
+            raise ImageGone
+        picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
+        return Brought(picture=picture, recipe=image.recipe, image_id=image.id)
+
+    async def file(self, customer: Customer, data: bytes) -> Brought:
+        """A file's bytes. One that was drawn here, and that the person may see, is known by its digest."""
+        digest = hashlib.sha256(data).hexdigest()
+        ours = await self._storage.images.by_file(digest, user_id=customer.user_id, guild_id=customer.guild_id)
+        if ours is not None and await self._storage.files.exists(digest):
+            picture = StartingPicture(digest=digest, width=ours.width, height=ours.height)
+            return Brought(picture=picture, recipe=ours.recipe, image_id=ours.id)
+        upload = await self._intake.take_in(data)
+        kept = await self._storage.files.write(upload.png)
+        picture = StartingPicture(digest=kept, width=upload.width, height=upload.height)
+        return Brought(picture=picture, recipe=upload.recipe)
+
+    async def fetch(self, attachment: discord.Attachment) -> bytes:
+        """The file itself, as it was attached."""
+        limits = self._intake.limits
+        if attachment.size > limits.file_bytes:
+            raise UploadTooLarge(limit=limits.megabytes)
+        return await self._fetched(attachment.url)
+
+    async def _fetched(self, link: str) -> bytes:
+        return await fetch(self._cdn, address(link, self._cdn.hosts), megabytes=self._intake.limits.megabytes)
+
+
+def images_in(message: discord.Message, interaction: Interaction) -> tuple[int, ...]:
+    """The ids of our images that a message of ours shows, in order; none for messages of others."""
+    if message.author.id != interaction.application_id:
+        return ()
+    found = (_ABOUT_IMAGE.fullmatch(custom_id) for custom_id in _custom_ids(message))
+    return tuple(dict.fromkeys(int(match[1]) for match in found if match))
+
+
+def picture_of(message: discord.Message) -> discord.Attachment:
+    """The first picture that a message shows, also a forwarded one. Raises `NoPictureThere`.
+
+    What a job of ours shows while it is drawn is no picture yet.
+    """
+    shown = [*message.attachments, *(file for part in message.message_snapshots for file in part.attachments)]
+    pictures = [file for file in shown if (file.content_type or "").startswith("image/")]
+    if not pictures or any(map(_UNFINISHED.fullmatch, _custom_ids(message))):
+        raise NoPictureThere
+    return pictures[0]
+
+
+def _custom_ids(message: discord.Message) -> list[str]:
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
+    return [child.custom_id or "" for row in rows for child in row.children if isinstance(child, discord.Button)]
+
+
+async def _read_message(interaction: Interaction, link: MessageLink) -> discord.Message:
+    """A message that the person may read too. Raises `MessageUnseen`."""
+    if link.guild_id != interaction.guild_id or not _may_read(interaction, link.channel_id):
+        raise MessageUnseen
+    channel = interaction.client.get_partial_messageable(link.channel_id, guild_id=link.guild_id)
+    try:
+        return await channel.fetch_message(link.message_id)
+    except (discord.NotFound, discord.Forbidden) as error:
+        raise MessageUnseen from error
+
+
+def _may_read(interaction: Interaction, channel_id: int) -> bool:
+    if channel_id == interaction.channel_id:
+        granted = interaction.permissions
+    elif interaction.guild is None or not isinstance(interaction.user, discord.Member):
+        return False
+    else:
+        channel = interaction.guild.get_channel_or_thread(channel_id)
+        if channel is None or (isinstance(channel, discord.Thread) and channel.is_private()):
+            return False  # who belongs to a private thread is not known to us
+        granted = channel.permissions_for(interaction.user)
+    return interaction.guild is None or (granted.view_channel and granted.read_message_history)
