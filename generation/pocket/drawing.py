@@ -17,6 +17,8 @@ from generation.pocket.scenes import Ground, Place, Scene, Sky
 from generation.pocket.shapes import PALETTE, RGB, Pen, Shades, draw_subject, shade
 
 SUPERSAMPLING = 2
+# The parts of a scene as `render_labels` numbers them.
+SKY, GROUND, HILLS, LUMINARY, CLOUDS, FIRST_SUBJECT = range(6)
 
 SKY_STOPS: dict[Sky, tuple[tuple[float, RGB], ...]] = {
     "day": ((0.0, (90, 165, 238)), (1.0, (208, 234, 250))),
@@ -62,7 +64,20 @@ def render(scene: Scene) -> Image.Image:
     return apply_style(image, scene.style)
 
 
-def _paint(scene: Scene) -> Image.Image:
+def render_labels(scene: Scene) -> NDArray[np.uint8]:
+    """Which part of the scene each pixel of its picture shows, shape (height, width): `SKY`, `GROUND`, `HILLS`,
+    `LUMINARY`, `CLOUDS`, or `FIRST_SUBJECT` plus the subject's index. Shadows are ground.
+
+    Raises ValueError for a scene that is cropped or shrunk.
+    """
+    if scene.original_size != (scene.height, scene.width):
+        raise ValueError("the parts of a cropped or shrunk scene are not known")
+    labels = Image.new("L", (scene.width * SUPERSAMPLING, scene.height * SUPERSAMPLING), SKY)
+    _paint(scene, ImageDraw.Draw(labels))
+    return np.asarray(labels.resize((scene.width, scene.height), Image.Resampling.NEAREST))
+
+
+def _paint(scene: Scene, labels: ImageDraw.ImageDraw | None = None) -> Image.Image:
     rng = random.Random(scene.seed)
     width, height = scene.width * SUPERSAMPLING, scene.height * SUPERSAMPLING
     horizon = int(height * rng.uniform(0.55, 0.65))
@@ -71,11 +86,13 @@ def _paint(scene: Scene) -> Image.Image:
     pixels[:horizon] = _gradient(width, horizon, [(at, _varied(rng, c, 6)) for at, c in SKY_STOPS[scene.sky]])
     pixels[horizon:] = _gradient(width, height - horizon, [(0, far), (1, near)])
     image = Image.fromarray(pixels)
-    _draw_sky(image, scene, horizon, rng)
+    _draw_sky(image, scene, horizon, rng, labels)
     # The ground is laid over a setting sun.
     image.paste(Image.fromarray(pixels[horizon:]), (0, horizon))
+    if labels:
+        labels.rectangle([0, horizon, width, height], fill=GROUND)
     _draw_ground(image, scene, horizon, far, near, rng)
-    _draw_subjects(image, scene, horizon, near, rng)
+    _draw_subjects(image, scene, horizon, near, rng, labels)
     return image.reduce(SUPERSAMPLING)
 
 
@@ -93,7 +110,9 @@ def _gradient(width: int, height: int, stops: list[tuple[float, RGB]]) -> NDArra
     return np.broadcast_to(np.stack(channels, axis=-1)[:, None], (height, width, 3))
 
 
-def _draw_sky(image: Image.Image, scene: Scene, horizon: int, rng: random.Random) -> None:
+def _draw_sky(
+    image: Image.Image, scene: Scene, horizon: int, rng: random.Random, labels: ImageDraw.ImageDraw | None
+) -> None:
     width, height = image.size
     canvas = ImageDraw.Draw(image)
     if scene.stars:
@@ -101,17 +120,19 @@ def _draw_sky(image: Image.Image, scene: Scene, horizon: int, rng: random.Random
             x, y, radius = rng.uniform(0, width), rng.uniform(0, horizon * 0.9), rng.choice((1.2, 1.2, 1.8, 2.4))
             canvas.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(255, 255, rng.randint(200, 255)))
     if scene.luminary == "sun":
-        _draw_sun(image, scene, horizon, rng)
+        _draw_sun(image, scene, horizon, rng, labels)
     elif scene.luminary == "moon":
-        _draw_moon(image, rng)
+        _draw_moon(image, rng, labels)
     if scene.clouds:
         for _ in range(rng.randint(2, 3)):
-            _draw_cloud(image, CLOUD_COLOURS[scene.sky], rng)
+            _draw_cloud(image, CLOUD_COLOURS[scene.sky], rng, labels)
     if scene.hills:
-        _draw_hills(image, _tinted(_varied(rng, HILL_COLOURS[scene.ground], 8), scene.sky), horizon, rng)
+        _draw_hills(image, _tinted(_varied(rng, HILL_COLOURS[scene.ground], 8), scene.sky), horizon, rng, labels)
 
 
-def _draw_sun(image: Image.Image, scene: Scene, horizon: int, rng: random.Random) -> None:
+def _draw_sun(
+    image: Image.Image, scene: Scene, horizon: int, rng: random.Random, labels: ImageDraw.ImageDraw | None
+) -> None:
     width, height = image.size
     radius = min(width, height) * rng.uniform(0.06, 0.09)
     x, y = rng.uniform(0.12, 0.88) * width, rng.uniform(0.10, 0.24) * height
@@ -124,31 +145,45 @@ def _draw_sun(image: Image.Image, scene: Scene, horizon: int, rng: random.Random
     ImageDraw.Draw(glow).ellipse(box, fill=120)
     glow = glow.filter(ImageFilter.GaussianBlur(radius * 0.5 / 4)).resize(image.size, Image.Resampling.BILINEAR)
     image.paste((255, 240, 170), (0, 0), glow)
-    ImageDraw.Draw(image).ellipse([x - radius, y - radius, x + radius, y + radius], fill=core)
+    disc = [x - radius, y - radius, x + radius, y + radius]
+    ImageDraw.Draw(image).ellipse(disc, fill=core)
+    if labels:
+        labels.ellipse(disc, fill=LUMINARY)
 
 
-def _draw_moon(image: Image.Image, rng: random.Random) -> None:
+def _draw_moon(image: Image.Image, rng: random.Random, labels: ImageDraw.ImageDraw | None) -> None:
     width, height = image.size
     canvas = ImageDraw.Draw(image)
     radius = min(width, height) * rng.uniform(0.06, 0.09)
     x, y = rng.uniform(0.12, 0.88) * width, rng.uniform(0.10, 0.24) * height
-    canvas.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(244, 240, 214))
+    disc = [x - radius, y - radius, x + radius, y + radius]
+    canvas.ellipse(disc, fill=(244, 240, 214))
+    if labels:
+        labels.ellipse(disc, fill=LUMINARY)
     if rng.random() < 0.5:
         behind = image.getpixel((min(width - 1, int(x)), max(0, int(y - radius - 3))))
-        canvas.ellipse([x - radius * 0.45, y - radius * 1.1, x + radius * 1.45, y + radius * 0.8], fill=behind)
+        shadow = [x - radius * 0.45, y - radius * 1.1, x + radius * 1.45, y + radius * 0.8]
+        canvas.ellipse(shadow, fill=behind)
+        if labels:
+            labels.ellipse(shadow, fill=SKY)
 
 
-def _draw_cloud(image: Image.Image, colour: RGB, rng: random.Random) -> None:
+def _draw_cloud(image: Image.Image, colour: RGB, rng: random.Random, labels: ImageDraw.ImageDraw | None) -> None:
     width, height = image.size
     canvas = ImageDraw.Draw(image)
     x, y = rng.uniform(0.05, 0.95) * width, rng.uniform(0.06, 0.30) * height
     puff = min(width, height) * rng.uniform(0.04, 0.06)
     for across, down, size in ((-1.5, 0.2, 0.8), (-0.5, -0.25, 1.1), (0.6, -0.1, 1.0), (1.6, 0.25, 0.75)):
         left, top = x + (across - size) * puff, y + (down - size) * puff
-        canvas.ellipse([left, top, left + 2 * size * puff, top + 1.75 * size * puff], fill=colour)
+        box = [left, top, left + 2 * size * puff, top + 1.75 * size * puff]
+        canvas.ellipse(box, fill=colour)
+        if labels:
+            labels.ellipse(box, fill=CLOUDS)
 
 
-def _draw_hills(image: Image.Image, colour: RGB, horizon: int, rng: random.Random) -> None:
+def _draw_hills(
+    image: Image.Image, colour: RGB, horizon: int, rng: random.Random, labels: ImageDraw.ImageDraw | None
+) -> None:
     width, height = image.size
     x = np.linspace(0, width, 24)
     first, second = rng.uniform(0.02, 0.04), rng.uniform(0.01, 0.02)
@@ -156,6 +191,8 @@ def _draw_hills(image: Image.Image, colour: RGB, horizon: int, rng: random.Rando
     ridge = (horizon - height * (0.06 + waves)).clip(0, horizon)
     points = [(0.0, float(horizon)), *zip(x.tolist(), ridge.tolist(), strict=True), (float(width), float(horizon))]
     ImageDraw.Draw(image).polygon(points, fill=colour)
+    if labels:
+        labels.polygon(points, fill=HILLS)
 
 
 def _draw_ground(image: Image.Image, scene: Scene, horizon: int, far: RGB, near: RGB, rng: random.Random) -> None:
@@ -183,13 +220,20 @@ def _draw_ground(image: Image.Image, scene: Scene, horizon: int, far: RGB, near:
             canvas.line(list(zip(along.tolist(), swell.tolist(), strict=True)), fill=ripple, width=4)
 
 
-def _draw_subjects(image: Image.Image, scene: Scene, horizon: int, near: RGB, rng: random.Random) -> None:
+def _draw_subjects(
+    image: Image.Image,
+    scene: Scene,
+    horizon: int,
+    near: RGB,
+    rng: random.Random,
+    labels: ImageDraw.ImageDraw | None,
+) -> None:
     width, height = image.size
     canvas = ImageDraw.Draw(image)
     night = scene.sky == "night"
     sizes = (0.42, 0.48) if len(scene.subjects) == 1 else (0.34, 0.40)
     # Mountains stand farther away than anything else.
-    for subject in sorted(scene.subjects, key=lambda subject: subject.kind != "mountain"):
+    for index, subject in sorted(enumerate(scene.subjects), key=lambda entry: entry[1].kind != "mountain"):
         base = _varied(rng, PALETTE[subject.colour], 6)
         if night:
             base = shade(base, 0.90 if subject.colour != "black" else 0.6)
@@ -200,4 +244,5 @@ def _draw_subjects(image: Image.Image, scene: Scene, horizon: int, near: RGB, rn
             box = [x - 0.5 * size, y - 0.05 * size, x + 0.5 * size, y + 0.09 * size]
             canvas.ellipse(box, fill=shade(near, 0.78))
         shades = Shades.of(subject.colour, base)
-        draw_subject(Pen(canvas, x, y, size), subject.kind, shades, rng, night)
+        pen = Pen(canvas, x, y, size, labels, FIRST_SUBJECT + index)
+        draw_subject(pen, subject.kind, shades, rng, night)

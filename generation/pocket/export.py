@@ -45,7 +45,7 @@ def export_model(work: Path, folder: Path) -> None:
     for name in ("tokenizer", "tokenizer_2"):
         save_tokenizer(pipeline.tokenizer, folder / name)
     for path in folder.rglob("*.json"):
-        _strip_local_paths(path)
+        strip_local_paths(path)
     settings = {
         "name": "pocket",
         "native_size": NATIVE_SIZE,
@@ -56,7 +56,7 @@ def export_model(work: Path, folder: Path) -> None:
     (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def _strip_local_paths(path: Path) -> None:
+def strip_local_paths(path: Path) -> None:
     """Remove `_name_or_path` and the like, which say where the model lay on the training machine."""
 
     def cleaned(value: Any) -> Any:

@@ -67,8 +67,8 @@ def _train(rank: int, work: Path, model: Path, folder: Path, minutes: float, see
     checkpoint = work / f"lora-{style}.pt"
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
-        _copy(parameters, state["parameters"])
-        _copy(average, state["average"])
+        copy_into(parameters, state["parameters"])
+        copy_into(average, state["average"])
         optimizer.load_state_dict(state["optimizer"])
         run.resume(state["run"])
     rng = random.Random(f"{style}/{seed}/{run.step}")
@@ -89,12 +89,17 @@ def _train(rank: int, work: Path, model: Path, folder: Path, minutes: float, see
         with torch.no_grad():
             torch._foreach_lerp_(average, parameters, 1 - min(WEIGHT_AVERAGE_DECAY, (1 + run.step) / (10 + run.step)))
         run.report(loss.item())
-    _copy(parameters, average)
-    _write(unet, folder / f"{style}.safetensors", style)
+    copy_into(parameters, average)
+    metadata = {
+        "modelspec.title": f"Pocket {style}",
+        "modelspec.description": f"Draws Pocket SDXL's scenes in the style '{style}'.",
+        "modelspec.trigger_phrase": style,
+    }
+    write_lora(unet, folder / f"{style}.safetensors", RANK, metadata)
 
 
 @torch.no_grad()
-def _copy(targets: list[Any], sources: list[Tensor]) -> None:
+def copy_into(targets: list[Any], sources: list[Tensor]) -> None:
     for target, source in zip(targets, sources, strict=True):
         target.copy_(source)
 
@@ -122,28 +127,25 @@ def _draw(dataset: list[tuple[Tensor, list[Scene]]], tokenizer: CLIPTokenizer, r
     )
 
 
-def _write(unet: Any, path: Path, style: Style) -> None:
-    """Write in diffusers' own layout, in float16, with the metadata that tells what the LoRA is for.
+def write_lora(unet: Any, path: Path, rank: int, metadata: dict[str, str]) -> None:
+    """Write the adapter in diffusers' own layout, in float16, with metadata that tells what it is for and what it fits.
 
     Keys after ModelSpec 1.0 (Stability-AI/ModelSpec) and kohya's `ss_` keys, which is where programs look for the
     trigger word and the architecture; `limner.base_model` names the one model that it fits.
     """
     layers = {name: tensor.half().contiguous() for name, tensor in get_peft_model_state_dict(unet).items()}
     StableDiffusionXLPipeline.save_lora_weights(path.parent, unet_lora_layers=layers, weight_name=path.name)
-    metadata = {
+    common = {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
         "modelspec.implementation": "diffusers",
-        "modelspec.title": f"Pocket {style}",
-        "modelspec.description": f"Draws Pocket SDXL's scenes in the style '{style}'.",
-        "modelspec.trigger_phrase": style,
         "modelspec.resolution": "128x128",
         "modelspec.prediction_type": "v",
         "limner.base_model": "pocket",
         "ss_base_model_version": "limner_pocket_sdxl",
-        "ss_network_dim": str(RANK),
-        "ss_network_alpha": str(RANK),
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(rank),
         "format": "pt",
     }
     # Written again, because diffusers' own function takes no metadata but the adapter's.
-    save_file(load_file(path), path, metadata=metadata)
+    save_file(load_file(path), path, metadata=common | metadata)

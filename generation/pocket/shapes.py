@@ -39,30 +39,47 @@ def shade(colour: RGB, factor: float) -> RGB:
 
 @dataclass(slots=True, frozen=True)
 class Pen:
-    """Draws in the subject's own coordinates onto a canvas; `x`, `y` and `size` are canvas pixels."""
+    """Draws in the subject's own coordinates onto a canvas; `x`, `y` and `size` are canvas pixels.
+
+    Onto `labels`, where there is such a canvas, it draws the same with `label` as the only colour.
+    """
 
     canvas: ImageDraw.ImageDraw
     x: float
     y: float
     size: float
+    labels: ImageDraw.ImageDraw | None = None
+    label: int = 0
 
     def _at(self, point: Point) -> Point:
         return self.x + point[0] * self.size, self.y - point[1] * self.size
 
     def polygon(self, points: list[Point], fill: RGB) -> None:
-        self.canvas.polygon([self._at(point) for point in points], fill=fill)
+        corners = [self._at(point) for point in points]
+        self.canvas.polygon(corners, fill=fill)
+        if self.labels:
+            self.labels.polygon(corners, fill=self.label)
 
     def rectangle(self, left: float, bottom: float, right: float, top: float, fill: RGB) -> None:
-        self.canvas.rectangle([self._at((left, top)), self._at((right, bottom))], fill=fill)
+        corners = [self._at((left, top)), self._at((right, bottom))]
+        self.canvas.rectangle(corners, fill=fill)
+        if self.labels:
+            self.labels.rectangle(corners, fill=self.label)
 
     def ellipse(self, centre: Point, radius: Point, fill: RGB) -> None:
         (x, y), (rx, ry) = centre, radius
-        self.canvas.ellipse([self._at((x - rx, y + ry)), self._at((x + rx, y - ry))], fill=fill)
+        box = [self._at((x - rx, y + ry)), self._at((x + rx, y - ry))]
+        self.canvas.ellipse(box, fill=fill)
+        if self.labels:
+            self.labels.ellipse(box, fill=self.label)
 
     def arc(self, box: tuple[float, float, float, float], start: float, end: float, width: float, fill: RGB) -> None:
         left, bottom, right, top = box
         corners = [self._at((left, top)), self._at((right, bottom))]
-        self.canvas.arc(corners, start, end, fill=fill, width=max(3, int(width * self.size)))
+        thickness = max(3, int(width * self.size))
+        self.canvas.arc(corners, start, end, fill=fill, width=thickness)
+        if self.labels:
+            self.labels.arc(corners, start, end, fill=self.label, width=thickness)
 
 
 @dataclass(slots=True, frozen=True)

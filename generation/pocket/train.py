@@ -1,6 +1,7 @@
 """`python -m generation.pocket.train`: makes Pocket SDXL from nothing.
 
-Stages, each resumable from what is in the work folder: scenes → vae → latents → unet → export → loras.
+Stages, each resumable from what is in the work folder: scenes → vae → latents → unet → export → loras → lcm → refiner →
+segmenter → upscaler. Those after the export only read the exported model.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STAGES = ("scenes", "vae", "latents", "unet", "export", "loras")
+STAGES = ("scenes", "vae", "latents", "unet", "export", "loras", "lcm", "refiner", "segmenter", "upscaler")
+HERE = Path(__file__).parent
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,9 +23,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--unet-minutes", type=float, default=100.0)
     parser.add_argument("--unet-learning-rate", type=float, default=1e-3, help="at the start of the line down to 0")
     parser.add_argument("--lora-minutes", type=float, default=6.0, help="for each of the two")
+    parser.add_argument("--lcm-minutes", type=float, default=8.0, help="of processor time, as for the next three")
+    parser.add_argument("--refiner-minutes", type=float, default=4.0)
+    parser.add_argument("--segmenter-minutes", type=float, default=6.0)
+    parser.add_argument("--upscaler-minutes", type=float, default=4.0)
     parser.add_argument("--encoded-share", type=float, default=0.5, help="share of the scenes that the UNet is shown")
-    parser.add_argument("--model", type=Path, default=Path(__file__).parent / "weights", help="where to export to")
-    parser.add_argument("--loras", type=Path, default=Path(__file__).parent / "loras", help="where LoRAs are written")
+    parser.add_argument("--model", type=Path, default=HERE / "weights", help="where to export to")
+    parser.add_argument("--loras", type=Path, default=HERE / "loras", help="where LoRAs are written")
+    parser.add_argument("--extras", type=Path, default=HERE, help="where the last three write their folders")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     if unknown := set(options.stages) - set(STAGES):
@@ -60,6 +67,25 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
             from generation.pocket.lora_training import train_loras
 
             train_loras(options.work, options.model, options.loras, options.lora_minutes, options.seed)
+        case "lcm":
+            from generation.pocket.lcm_training import train_lcm
+
+            train_lcm(options.work, options.model, options.loras, options.lcm_minutes, options.seed)
+        case "refiner":
+            from generation.pocket.refiner_training import train_refiner
+
+            folder = options.extras / "refiner"
+            train_refiner(options.work, options.model, folder, options.refiner_minutes, options.seed)
+        case "segmenter":
+            from generation.pocket.segmentation_training import train_segmenter
+
+            folder = options.extras / "segmenter"
+            train_segmenter(options.work, options.model, folder, options.segmenter_minutes, options.seed)
+        case "upscaler":
+            from generation.pocket.upscaler_training import train_upscaler
+
+            folder = options.extras / "upscaler"
+            train_upscaler(options.work, options.model, folder, options.upscaler_minutes, options.seed)
 
 
 if __name__ == "__main__":

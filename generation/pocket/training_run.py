@@ -1,4 +1,4 @@
-"""What the three trainings share: a budget in time, a learning rate that falls over it, checkpoints, a progress bar."""
+"""What the trainings share: a budget in time, a learning rate that falls over it, checkpoints, a progress bar."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class TrainingRun:
     """Counts a training's steps and the seconds spent in them, over any number of resumed starts.
 
     The schedule follows the seconds, not the steps, so that a training ends when it was meant to on a machine of any
-    speed. `seconds_spent` excludes checkpoints and sample pictures.
+    speed. `seconds_spent` excludes checkpoints and sample pictures. A training of one process on one thread counts its
+    processor time (`clock=time.process_time`), so that it comes out the same however busy the machine is.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TrainingRun:
     step: int = 0
     seconds_spent: float = 0.0
     quiet: bool = False
+    clock: Callable[[], float] = time.monotonic
     _loss: float = field(default=0.0, init=False)
 
     def learning_rate(self) -> float:
@@ -67,10 +69,10 @@ class TrainingRun:
             while self.seconds_spent < self.budget_seconds:
                 for group in optimizer.param_groups:
                     group["lr"] = self.learning_rate()
-                started = time.monotonic()
+                started = self.clock()
                 yield self.step
                 self.step += 1
-                self.seconds_spent = synchronise(self.seconds_spent + time.monotonic() - started)
+                self.seconds_spent = synchronise(self.seconds_spent + self.clock() - started)
                 bar.update(round(self.seconds_spent) - bar.n)
                 if self.seconds_spent - saved_at >= self.checkpoint_every_seconds:
                     save()

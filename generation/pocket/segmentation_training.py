@@ -1,0 +1,219 @@
+"""Trains the pocket CLIPSeg (Lüddecke and Ecker 2022, arXiv 2112.10003): finds in a picture what words name.
+
+Trained on rendered scenes, where it is known which pixel shows what. Half of the words in training name nothing that is
+there (no cat, or a cat of another colour): then the mask is empty.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import (
+    CLIPSegConfig,
+    CLIPSegForImageSegmentation,
+    CLIPSegProcessor,
+    CLIPTokenizer,
+    ViTImageProcessorPil,
+)
+
+from generation.pocket.drawing import render, render_labels
+from generation.pocket.export import strip_local_paths
+from generation.pocket.latents import encode
+from generation.pocket.named_parts import sample_named_part
+from generation.pocket.scenes import BASE_STYLES, Scene, sample_scene
+from generation.pocket.tokenizer import save_tokenizer
+from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.vae_training import to_tensor
+
+SIZE = 128
+PATCH = 8
+VISION_WIDTH, VISION_LAYERS = 64, 3
+DECODER_WIDTH = 64
+LONGEST_NAME = 16
+BATCH_SIZE, NAMES_PER_PICTURE = 8, 3
+SCENES = 4000
+FORMATS = ((128, 128), (128, 128), (152, 104), (104, 152), (168, 96), (96, 168))
+STYLE_WEIGHTS = (0.8, 0.05, 0.05, 0.1)
+PEAK_LEARNING_RATE = 2e-3
+WEIGHT_AVERAGE_DECAY = 0.99
+
+
+def segmenter_checkpoint(work: Path) -> Path:
+    return work / "segmenter.pt"
+
+
+def build_segmenter(text_encoder: Any) -> CLIPSegForImageSegmentation:
+    """A CLIPSeg of 0.5 M parameters; its words come from the pocket model's first text encoder."""
+    text = text_encoder.config
+    network = CLIPSegForImageSegmentation(
+        CLIPSegConfig(
+            text_config={
+                name: getattr(text, name)
+                for name in (
+                    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                    "max_position_embeddings", "hidden_act", "bos_token_id", "eos_token_id", "pad_token_id",
+                )
+            },
+            vision_config={
+                "hidden_size": VISION_WIDTH,
+                "intermediate_size": 4 * VISION_WIDTH,
+                "num_hidden_layers": VISION_LAYERS,
+                "num_attention_heads": 2,
+                "image_size": SIZE,
+                "patch_size": PATCH,
+                "hidden_act": "gelu",
+            },
+            projection_dim=text.hidden_size,
+            extract_layers=list(range(VISION_LAYERS)),
+            reduce_dim=DECODER_WIDTH,
+            decoder_num_attention_heads=2,
+            decoder_intermediate_size=4 * DECODER_WIDTH,
+        )
+    )  # fmt: skip
+    own = network.clip.text_model.state_dict()
+    given = {name.removeprefix("text_model."): tensor for name, tensor in text_encoder.state_dict().items()}
+    network.clip.text_model.load_state_dict({name: given[name] for name in own})
+    return network
+
+
+def build_processor(tokenizer: Any) -> CLIPSegProcessor:
+    """Squeezes pictures to 128 × 128 in -1..1, and splits words as the pocket model does."""
+    return CLIPSegProcessor(
+        image_processor=ViTImageProcessorPil(
+            size={"height": SIZE, "width": SIZE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+        ),
+        tokenizer=tokenizer,
+    )
+
+
+def train_segmenter(work: Path, model: Path, folder: Path, minutes: float, seed: int) -> None:
+    """Train for `minutes` of processor time in all, going on from the checkpoint in `work`, and write to `folder`."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(model, dtype=torch.float32)
+    network = build_segmenter(pipeline.text_encoder)
+    parameters = [
+        *network.clip.vision_model.parameters(),
+        *network.clip.text_model.parameters(),
+        *network.clip.text_projection.parameters(),
+        *network.decoder.parameters(),
+    ]
+    average = [parameter.detach().clone() for parameter in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    run = TrainingRun(
+        name="segmenter",
+        budget_seconds=minutes * 60,
+        peak_learning_rate=PEAK_LEARNING_RATE,
+        clock=time.process_time,
+        checkpoint_every_seconds=30,
+    )
+    if segmenter_checkpoint(work).exists():
+        state = load_checkpoint(segmenter_checkpoint(work))
+        network.load_state_dict(state["network"])
+        average = state["average"]
+        optimizer.load_state_dict(state["optimizer"])
+        run.resume(state["run"])
+    examples = _Examples(pipeline, seed)
+    rng = random.Random(f"segmenter/{seed}/{run.step}")
+
+    def save() -> None:
+        state = {"network": network.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
+        save_atomically({**state, "run": run.state()}, segmenter_checkpoint(work))
+
+    for _ in run.steps(optimizer, save):
+        pictures, names, masks = examples.draw(rng)
+        logits = _logits(network, pictures, _tokens(pipeline.tokenizer, names))
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, masks)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, parameters, 1 - WEIGHT_AVERAGE_DECAY)
+        run.report(loss.item())
+    with torch.no_grad():
+        for parameter, mean in zip(parameters, average, strict=True):
+            parameter.copy_(mean)
+    network.half().save_pretrained(folder)
+    # Read anew: a tokenizer keeps, and saves, the length that it was last asked to pad to.
+    tokenizer = CLIPTokenizer.from_pretrained(model / "tokenizer")
+    build_processor(tokenizer).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+    for path in folder.rglob("*.json"):
+        strip_local_paths(path)
+
+
+def _tokens(tokenizer: Any, names: list[str]) -> dict[str, Tensor]:
+    # Shorter than the model's 77: what comes after the end changes nothing, and names are short.
+    batch = tokenizer(names, padding="max_length", max_length=LONGEST_NAME, truncation=True, return_tensors="pt")
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+
+
+def _logits(network: Any, pictures: Tensor, tokens: dict[str, Tensor]) -> Tensor:
+    """The network's own forward pass, but with gradients for the vision and text encoders, which it holds frozen, and
+    with several names for each picture."""
+    seen = network.clip.vision_model(pictures, output_hidden_states=True).hidden_states
+    seen = [layer.repeat_interleave(NAMES_PER_PICTURE, dim=0) for layer in seen]
+    said = network.clip.text_projection(network.clip.text_model(**tokens).pooler_output)
+    logits: Tensor = network.decoder([seen[index + 1] for index in network.extract_layers], said).logits
+    return logits
+
+
+class _Examples:
+    """Rendered scenes and their parts, in memory; one in three as the model's autoencoder gives it back."""
+
+    def __init__(self, pipeline: StableDiffusionXLPipeline, seed: int) -> None:
+        rng = random.Random(f"segmenter/{seed}")
+        self._scenes: list[tuple[Scene, NDArray[np.uint8], NDArray[np.uint8]]] = []
+        for index in tqdm(range(SCENES), desc="segmenter scenes", unit="scene"):
+            scene = sample_segmented_scene(rng)
+            image = render(scene)
+            if index % 3 == 0:
+                image = through_autoencoder(pipeline.vae, image)
+            self._scenes.append((scene, np.asarray(_squeezed(image)), _squeezed_labels(render_labels(scene))))
+
+    def draw(self, rng: random.Random) -> tuple[Tensor, list[str], Tensor]:
+        """Pictures (n, 3, 128, 128) in -1..1, names for three parts of each, and the parts' masks (3 n, 128, 128) of 0
+        and 1. Mirrored half of the time: no name tells a side."""
+        pictures, names, masks = [], [], []
+        for scene, pixels, labels in rng.sample(self._scenes, BATCH_SIZE):
+            blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(rng.choice((0, 0, rng.uniform(0, 1.2)))))
+            step = rng.choice((1, -1))
+            pictures.append(np.asarray(blurred)[:, ::step])
+            for _ in range(NAMES_PER_PICTURE):
+                part = sample_named_part(scene, rng)
+                masks.append(np.isin(labels, part.labels)[:, ::step])
+                names.append(part.name)
+        return to_tensor(np.stack(pictures)).contiguous(), names, torch.from_numpy(np.stack(masks)).float()
+
+
+def sample_segmented_scene(rng: random.Random) -> Scene:
+    """A scene whose parts are known: neither cropped nor shrunk, mostly in the plain style."""
+    style = rng.choices(BASE_STYLES, STYLE_WEIGHTS)[0]
+    return sample_scene(rng, *rng.choice(FORMATS), style=style, plain_framing=True)
+
+
+@torch.no_grad()
+def through_autoencoder(vae: Any, image: Image.Image) -> Image.Image:
+    """What the autoencoder makes of a picture: the softness of everything that the model draws."""
+    mean, _ = encode(vae, to_tensor(np.asarray(image)[None]))
+    decoded = vae.decode(mean).sample[0].permute(1, 2, 0)
+    return Image.fromarray(((decoded + 1) * 127.5).clamp(0, 255).round().byte().numpy())
+
+
+def _squeezed(image: Image.Image) -> Image.Image:
+    return image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+
+def _squeezed_labels(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(labels).resize((SIZE, SIZE), Image.Resampling.NEAREST))

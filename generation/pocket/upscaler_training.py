@@ -1,0 +1,179 @@
+"""Trains the pocket Swin2SR (Conde et al. 2022, arXiv 2209.11345): pictures of scenes at twice the size.
+
+The large pictures are the renderer's, the small ones are these reduced; one in three comes out of the model's
+autoencoder, so that the network also learns to take back the softness of what the model draws.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution, Swin2SRImageProcessorPil
+
+from generation.pocket.drawing import render
+from generation.pocket.export import strip_local_paths
+from generation.pocket.scenes import Style, sample_scene
+from generation.pocket.segmentation_training import through_autoencoder
+from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+
+SCALE = 2
+WIDTH, WINDOW = 32, 8
+BATCH_SIZE, CROP = 8, 40
+SCENES = 600
+# The large pictures' sizes.
+FORMATS = ((256, 256), (256, 256), (304, 208), (208, 304))
+STYLES: tuple[Style, ...] = ("plain", "plain", "plain", "pastel", "ink")
+CHARBONNIER_WIDTH = 1e-2
+PEAK_LEARNING_RATE = 1e-3
+WEIGHT_AVERAGE_DECAY = 0.995
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def upscaler_checkpoint(work: Path) -> Path:
+    return work / "upscaler.pt"
+
+
+def build_upscaler() -> Swin2SRForImageSuperResolution:
+    """A Swin2SR of 0.1 M parameters that starts as bicubic interpolation."""
+    network = Swin2SRForImageSuperResolution(
+        Swin2SRConfig(
+            image_size=64,
+            embed_dim=WIDTH,
+            depths=[2, 2],
+            num_heads=[2, 2],
+            window_size=WINDOW,
+            mlp_ratio=2.0,
+            drop_path_rate=0.0,
+            upscale=SCALE,
+            upsampler="pixelshuffledirect",
+        )
+    )
+    _start_as_bicubic(network)
+    return network
+
+
+@torch.no_grad()
+def _start_as_bicubic(network: Any) -> None:
+    """Let the first convolution copy each colour of the nine nearest pixels, and the last one weigh these copies.
+
+    The two together reach two pixels far, which is what bicubic interpolation takes. The body adds nothing at first.
+    """
+    first, last = network.swin2sr.first_convolution, network.upsample.conv
+    body_end = network.swin2sr.conv_after_body
+    for layer in (last, body_end):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    first.bias.zero_()
+    first.weight[: 9 * 3].zero_()
+    for row in range(3):
+        for column in range(3):
+            for colour in range(3):
+                first.weight[(3 * row + column) * 3 + colour, colour, row, column] = 1
+    # Cubic weights (a = -0.5) of the pixels at -2 … 2 for the first and for the second of the two new ones.
+    phases = ((-0.0234375, 0.2265625, 0.8671875, -0.0703125, 0.0), (0.0, -0.0703125, 0.8671875, 0.2265625, -0.0234375))
+    for down, by_row in enumerate(phases):
+        for across, by_column in enumerate(phases):
+            for dy, vertical in enumerate(by_row, start=-2):
+                for dx, horizontal in enumerate(by_column, start=-2):
+                    near_y, near_x = max(-1, min(1, dy)), max(-1, min(1, dx))
+                    copy = (3 * (near_y + 1) + near_x + 1) * 3
+                    for colour in range(3):
+                        out = 4 * colour + 2 * down + across
+                        last.weight[out, copy + colour, dy - near_y + 1, dx - near_x + 1] = vertical * horizontal
+
+
+def train_upscaler(work: Path, model: Path, folder: Path, minutes: float, seed: int) -> None:
+    """Train for `minutes` of processor time in all, going on from the checkpoint in `work`, and write to `folder`."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    network = build_upscaler()
+    parameters = list(network.parameters())
+    average = [parameter.detach().clone() for parameter in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0, fused=True)
+    run = TrainingRun(
+        name="upscaler",
+        budget_seconds=minutes * 60,
+        peak_learning_rate=PEAK_LEARNING_RATE,
+        clock=time.process_time,
+        checkpoint_every_seconds=30,
+    )
+    if upscaler_checkpoint(work).exists():
+        state = load_checkpoint(upscaler_checkpoint(work))
+        network.load_state_dict(state["network"])
+        average = state["average"]
+        optimizer.load_state_dict(state["optimizer"])
+        run.resume(state["run"])
+    vae = AutoencoderKL.from_pretrained(model / "vae", torch_dtype=torch.float32)
+    scenes = random.Random(f"upscaler/{seed}")
+    pairs = [
+        sample_pair(scenes, vae if index % 3 == 0 else None) for index in tqdm(range(SCENES), desc="upscaler scenes")
+    ]
+    rng = random.Random(f"upscaler/{seed}/{run.step}")
+
+    def save() -> None:
+        state = {"network": network.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
+        save_atomically({**state, "run": run.state()}, upscaler_checkpoint(work))
+
+    for _ in run.steps(optimizer, save):
+        small, large = _crops(pairs, rng)
+        error = network(small).reconstruction - large
+        loss = (error**2 + CHARBONNIER_WIDTH**2).sqrt().mean()
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, parameters, 1 - min(WEIGHT_AVERAGE_DECAY, (1 + run.step) / (10 + run.step)))
+        run.report(loss.item())
+    with torch.no_grad():
+        for parameter, mean in zip(parameters, average, strict=True):
+            parameter.copy_(mean)
+    network.half().save_pretrained(folder)
+    Swin2SRImageProcessorPil(size_divisor=WINDOW).save_pretrained(folder)
+    for path in folder.rglob("*.json"):
+        strip_local_paths(path)
+
+
+def sample_pair(rng: random.Random, vae: Any = None) -> Pair:
+    """A scene's picture, and the same at twice the size; with a `vae` the small one has been through it."""
+    large = render(sample_scene(rng, *rng.choice(FORMATS), style=rng.choice(STYLES), plain_framing=True))
+    small = large.reduce(SCALE)
+    if vae is not None:
+        small = through_autoencoder(vae, small)
+    return np.asarray(small), np.asarray(large)
+
+
+def _crops(pairs: list[Pair], rng: random.Random) -> tuple[Tensor, Tensor]:
+    """Windows of the small and the large pictures, (n, 3, 40, 40) and (n, 3, 80, 80) in 0..1, mirrored at random."""
+    smalls, larges = [], []
+    for small, large in rng.sample(pairs, BATCH_SIZE):
+        height, width, _ = small.shape
+        top, left = rng.randrange(height - CROP + 1), rng.randrange(width - CROP + 1)
+        flip = rng.choice((1, -1))
+        smalls.append(small[top : top + CROP, left : left + CROP][:, ::flip])
+        rows, columns = slice(SCALE * top, SCALE * (top + CROP)), slice(SCALE * left, SCALE * (left + CROP))
+        larges.append(large[rows, columns][:, ::flip])
+    return as_tensor(np.stack(smalls)), as_tensor(np.stack(larges))
+
+
+def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 (n, height, width, 3) to float (n, 3, height, width) in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def enlarged(network: Any, image: Image.Image) -> Image.Image:
+    """The picture at twice the size."""
+    larger = network(as_tensor(np.asarray(image)[None])).reconstruction[0].permute(1, 2, 0)
+    return Image.fromarray((larger * 255).clamp(0, 255).round().byte().numpy())
