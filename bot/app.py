@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ from generation.engine.protocol import Engine, WorkerState
 from generation.engine.settings import EngineSettings
 from generation.errors import LimnerError
 from generation.job import JobStatus
-from generation.queue.dispatcher import Dispatcher, QueueSettings
+from generation.queue.dispatcher import Dispatcher
 from storage.errors import StorageOutdated
 from storage.storage import Storage, open_storage
 
@@ -136,13 +135,13 @@ async def open_app(
         storage = await _open_storage(stack, config)
         catalogue = await asyncio.to_thread(build_catalogue, config)
         messages, metrics = load_messages(), Metrics()
-        instance = config.queue.instance or socket.gethostname()
+        instance = config.queue.instance_name()
         engine = LocalEngine(
             config.generation.painters(),
             instance=instance,
             clock=clock,
             preload=catalogue.model(),
-            settings=engine_settings or EngineSettings(hang_seconds=config.queue.hang_seconds),
+            settings=engine_settings or config.queue.engine(),
         )
         client = LimnerClient(api_url=config.discord.api_url, shard_count=config.discord.shard_count, clock=clock)
         routes = MessageRoutes(client, clock=clock)
@@ -160,7 +159,7 @@ async def open_app(
             engine=engine,
             catalogue=catalogue,
             listener=courier,
-            settings=QueueSettings(lease_seconds=config.queue.lease_seconds),
+            settings=config.queue.dispatcher(),
             clock=clock,
             instance=instance,
         )
@@ -262,3 +261,7 @@ async def _log_in(client: LimnerClient, token: str) -> None:
         raise TokenRefused from error
     except (discord.HTTPException, *CONNECTION_ERRORS) as error:
         raise DiscordUnreachable(detail=str(error)) from error
+    except (LookupError, TypeError, ValueError) as error:  # discord.py found no JSON, or none that it knows
+        if not client.services.config.discord.api_url:
+            raise
+        raise DiscordUnreachable(detail="what answers at discord.api_url does not speak Discord's API") from error

@@ -58,8 +58,9 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The painter is made. `model` is the one that was loaded, if any."""
+    """The painter is made and works on `device`. `model` is the one that was loaded, if any."""
 
+    device: str
     model: str | None
 
 

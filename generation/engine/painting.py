@@ -15,6 +15,10 @@ class Painter(Protocol):
     Made with `PainterSettings`; `generation.painter.painter.Painter` is the real one.
     """
 
+    @property
+    def device(self) -> str:
+        """Where it paints, also where the settings said "auto": "cuda", "cuda:1", "mps" or "cpu"."""
+
     def load(self, model: ModelSpec) -> None:
         """Bring the weights onto the device. Raises `ModelUnavailable`."""
 

@@ -87,6 +87,7 @@ class WorkerProcess:
         self._current: _Current | None = None
         self._number = 0
         self._last_sign = 0.0  # of the painter
+        self._device = painter.device  # until a process has said what it found
         self._model: str | None = None
         self._loras: tuple[str, ...] = ()
         self._deaths = 0  # in a row, without a finished batch
@@ -102,7 +103,7 @@ class WorkerProcess:
         """The worker as the queue sees it."""
         return WorkerInfo(
             name=self.name,
-            device=self._painter.device,
+            device=self._device,
             state=self.state,
             model=self._model,
             loras=self._loras,
@@ -235,8 +236,8 @@ class WorkerProcess:
                 case Unfit(error=error):
                     self.last_words = str(error)
                     return False
-                case Ready(model=model):
-                    self._model = model
+                case Ready(device=device, model=model):
+                    self._device, self._model = device, model
                     self._become(WorkerState.IDLE)
                 case Step() | Done() | Failed():
                     self._take(frame)

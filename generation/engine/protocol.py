@@ -71,7 +71,10 @@ class WorkerState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
-    """A worker as the queue sees it. `model` and `loras` are what it last painted with."""
+    """A worker as the queue sees it. `model` and `loras` are what it last painted with.
+
+    `device` is what was configured, perhaps "auto", until its first process has said what it paints on.
+    """
 
     name: str
     device: str

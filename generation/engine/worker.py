@@ -70,7 +70,7 @@ class Worker:
         except LimnerError as error:
             self._send(Unfit(error=portable(error)))
             return 1
-        self._send(Ready(model=self._preload(painter, start)))
+        self._send(Ready(device=painter.device, model=self._preload(painter, start)))
         while (paint := self._batches.get()) is not None:
             if not self._paint(painter, paint):
                 return 1

@@ -59,6 +59,11 @@ class Painter:
             torch.set_num_threads(settings.threads)
 
     def load(self, model: ModelSpec) -> None:
+    @property
+    def device(self) -> str:
+        """Where it paints: "cuda", "cuda:1", "mps" or "cpu"."""
+        return str(self._placement.device)
+
         """Bring the model's weights onto the device in the place of the last one's.
 
         Raises `ModelUnavailable`, or `OutOfMemory` when the device does not hold them.

@@ -29,6 +29,8 @@ SLOW_SECONDS = 0.2
 class DrawingPainter:
     """Implements `generation.engine.painting.Painter`."""
 
+    device = "cpu"
+
     def __init__(self, settings: PainterSettings) -> None:
         self._settings = settings
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer as TestServer
 from PIL import Image
 
 from bot.app import open_app
@@ -123,6 +125,17 @@ async def test_a_wrong_token_and_a_server_that_is_not_there_are_named(tmp_path: 
         assert "does not know this token" in said
     said = await why_not(tmp_path, DISCORD_TOKEN="x", LIMNER_DISCORD__API_URL=discord.url)
     assert "cannot be reached" in said
+
+
+@pytest.mark.parametrize(("content_type", "body"), [("text/html", "<h1>It works!</h1>"), ("application/json", "{")])
+async def test_a_server_that_speaks_something_else_is_named(tmp_path: Path, content_type: str, body: str) -> None:
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(body=body.encode(), content_type=content_type)
+
+    async with TestServer(answer) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        said = await why_not(tmp_path, DISCORD_TOKEN="x", LIMNER_DISCORD__API_URL=url)
+    assert "does not speak Discord's API" in said
 
 
 async def test_a_second_bot_on_the_same_database_is_refused(tmp_path: Path) -> None:

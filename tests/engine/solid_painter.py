@@ -30,6 +30,7 @@ class SolidPainter:
             raise ModelUnavailable(name="nowhere", reason="no such device")
         if settings.device == "broken":
             os.kill(os.getpid(), signal.SIGKILL)
+        self.device = settings.device.replace("auto", "mps")
 
     def load(self, model: ModelSpec) -> None:
         if not Path(model.source).exists():

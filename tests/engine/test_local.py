@@ -172,6 +172,13 @@ async def test_an_engine_whose_processes_always_die_is_dead() -> None:
         assert engine.workers()[0].restarts == 2
 
 
+async def test_a_worker_tells_the_device_that_it_found() -> None:
+    async with local_engine(["auto"]) as engine:
+        assert [worker.device for worker in engine.workers()] == ["auto"]
+        assert await engine.idle() == "here/auto"
+        assert [worker.device for worker in engine.workers()] == ["mps"]
+
+
 async def test_an_engine_on_a_device_that_is_not_there_is_dead_at_once() -> None:
     async with asyncio.timeout(SOON), local_engine(["nowhere"]) as engine:
         with pytest.raises(EngineDead, match="no such device"):
