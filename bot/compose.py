@@ -12,6 +12,7 @@ from bot.flag_errors import (
     HiresAgainstPicture,
     NoDraft,
     NoRefiner,
+    PictureTooLong,
     PromptEmpty,
     StrengthWithoutPicture,
     TooManyLoras,
@@ -20,7 +21,7 @@ from bot.flag_errors import (
 from bot.flag_values import RAW
 from bot.flags import Request
 from bot.stylize import strength_of, styled_guidance_scale, styled_loras, styled_negative_prompt, styled_prompt
-from generation.aspect import size_for
+from generation.aspect import WIDEST, size_for
 from generation.catalogue import Catalogue, Draft, ModelSpec, Style
 from generation.loras import check_lora
 from generation.prompt_language import embeddings_in, escape, parse, within
@@ -67,7 +68,7 @@ def compose(request: Request, catalogue: Catalogue, *, seed: int, picture: Start
     draft = _draft(request, model)
     style = None if request.stylize == 0 else _style(request.style, catalogue)
     loras = _loras(request, style, draft, catalogue)
-    prompt = _with_triggers(_prompt(request, style), loras, catalogue)
+    prompt = _with_triggers(_prompt(request, style, wordless=picture is not None), loras, catalogue)
     negative_prompt = _negative_prompt(request, style)
     recipe = Recipe(
         prompt=prompt,
@@ -150,7 +151,7 @@ def _loras(request: Request, style: Style | None, draft: Draft | None, catalogue
 
 def _size(request: Request, model: ModelSpec, picture: StartingPicture | None) -> dict[str, Any]:
     """Width, height and, with `--hires`, the first pass."""
-    aspect = request.aspect or (Fraction(picture.width, picture.height) if picture else SQUARE)
+    aspect = request.aspect or _aspect_of(picture)
     first = size_for(aspect, model.native_size)
     width, height = (math.floor(side * (request.hires or 1) / 8 + 0.5) * 8 for side in first)
     if (width, height) == first:
@@ -159,6 +160,15 @@ def _size(request: Request, model: ModelSpec, picture: StartingPicture | None) -
         raise HiresAgainstPicture
     hires = Hires(width=first[0], height=first[1], strength=HIRES_STRENGTH)
     return {"width": width, "height": height, "hires": hires}
+
+
+def _aspect_of(picture: StartingPicture | None) -> Fraction:
+    if picture is None:
+        return SQUARE
+    aspect = Fraction(picture.width, picture.height)
+    if not 1 / WIDEST <= aspect <= WIDEST:
+        raise PictureTooLong(widest=int(WIDEST))
+    return aspect
 
 
 def _steps(request: Request, model: ModelSpec, draft: Draft | None) -> int:
@@ -200,9 +210,9 @@ def _sharing_noise(recipes: Sequence[Recipe], seed: int, chaos: int) -> Sequence
     return [first, *(replace(recipe, shared_seed=seed, shared_noise=shared) for recipe in others)]
 
 
-def _prompt(request: Request, style: Style | None) -> str:
+def _prompt(request: Request, style: Style | None, *, wordless: bool) -> str:
     prompt = parse(request.prompt)
-    if not prompt.parts:  # brackets around nothing
+    if not prompt.parts and not wordless:  # brackets around nothing
         raise PromptEmpty
     return styled_prompt(request.prompt, style, strength_of(request.stylize)) if style else prompt.to_text()
 

@@ -13,6 +13,7 @@ RequestRejected
 ├── NoRefiner              `--refine` with a model that has none
 ├── StrengthWithoutPicture `--strength` without a picture to start from
 ├── HiresAgainstPicture    `--hires` with a picture to start from
+├── PictureTooLong         a picture to start from whose shape no model draws, and no `--ar`
 ├── PromptEmpty            nothing but flags
 └── PromptTooLong          over the server's limit
 """
@@ -92,6 +93,12 @@ class HiresAgainstPicture(RequestRejected):
     """A second pass on a larger picture is for what is drawn from words alone."""
 
     key = "hires_against_picture"
+
+
+class PictureTooLong(RequestRejected):
+    """The picture to start from is longer than models draw. Fields: `widest` (how many times as wide as high)."""
+
+    key = "picture_too_long"
 
 
 class PromptEmpty(RequestRejected):

@@ -85,10 +85,11 @@ class FlagParser:
         self._by_name = {name: flag for flag in self.flags for name in (flag.name, *flag.aliases)}
         self._by_option = {flag.option: flag for flag in self.flags if flag.option}
 
-    def parse(self, text: str, options: Mapping[str, object] | None = None) -> Request:
+    def parse(self, text: str, options: Mapping[str, object] | None = None, *, wordless: bool = False) -> Request:
         """Read a prompt with its flags.
 
         `options` are the values of slash options by name (`Flag.option` of the table); None is the same as not given.
+        `wordless` tells whether flags alone are enough, because there is a picture to start from.
         Raises a leaf of `RequestRejected`, and nothing else.
         """
         found = _Found()
@@ -97,15 +98,15 @@ class FlagParser:
         for option, value in (options or {}).items():
             if value is not None:
                 self._take_option(option, value, found)
-        if not prompt:
+        if not prompt and not wordless:
             raise PromptEmpty
         if len(prompt) > self._max_prompt_length:
             raise PromptTooLong(length=len(prompt), limit=self._max_prompt_length)
         return Request(prompt=prompt, **found.values)
 
     def to_text(self, request: Request) -> str:
-        """One line that `parse` reads as the same request."""
-        parts, written = [request.prompt], set[str]()
+        """One line that `parse` reads as the same request (as a wordless one, where it has no words)."""
+        parts, written = [request.prompt] if request.prompt else [], set[str]()
         for flag in self.flags:
             value = getattr(request, flag.field)
             if flag.field in written or value is None or value is False:  # `--raw` is written as `--style raw`
