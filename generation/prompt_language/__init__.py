@@ -10,6 +10,7 @@
 - Nested brackets multiply. The weight of words ends up from 0 (as if they were not there) to 3.
 - `::` parts the prompt; a number right after it is the weight of what stands *before* it, −100 to 100, 1 where there is
   none. Only proportions count. A negative part is one to move away from. The weights must come to more than 0.
+- A prompt has up to 20 parts, and up to 20 different weights of words.
 - A bracket without its other half is text (`:)`), and so is a colon before words (`(note: a boat)`). But what can
   only be meant as a weight and is none is refused: `(a:1,3)`, `[a:0.5]`, `a::1,5 b`, `(a::2)`, and `::2` after nothing.
 - Braces are for `expand`, which works on the whole typed text before anything else; to `parse` they are text.

@@ -7,6 +7,8 @@ RequestRejected
 ├── PartWithoutWords         `::2` with nothing before it
 ├── PartsInBrackets          `(a:: b)`
 ├── PartsOutweighed          the weights of a multi-prompt's parts come to 0 or less
+├── TooManyParts             more than are blended
+├── TooManyWeights           more different weights of words than one prompt needs
 ├── BracesUnbalanced         a `{` or `}` without its other half
 ├── BracesTooDeep            braces in braces in braces …
 └── TooManyPermutations      `{…}` make more prompts than allowed
@@ -51,6 +53,18 @@ class PartsOutweighed(RequestRejected):
     """The weights of a multi-prompt's parts do not come to more than 0. Fields: `total`."""
 
     key = "parts_outweighed"
+
+
+class TooManyParts(RequestRejected):
+    """A multi-prompt has more parts than are blended. Fields: `limit`."""
+
+    key = "too_many_parts"
+
+
+class TooManyWeights(RequestRejected):
+    """The words of a prompt have more different weights than one prompt needs. Fields: `limit`."""
+
+    key = "too_many_weights"
 
 
 class BracesUnbalanced(RequestRejected):

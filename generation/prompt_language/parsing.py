@@ -49,8 +49,8 @@ class _Token:
 def parse(text: str) -> Prompt:
     """Read a prompt, or a negative prompt. Every text is one, unless a leaf of `RequestRejected` says why not.
 
-    Raises `WordWeightInvalid`, `WeightInSquareBrackets`, `PartWeightInvalid`, `PartWithoutWords`, `PartsInBrackets` or
-    `PartsOutweighed`.
+    Raises `WordWeightInvalid`, `WeightInSquareBrackets`, `PartWeightInvalid`, `PartWithoutWords`, `PartsInBrackets`,
+    `PartsOutweighed`, `TooManyParts` or `TooManyWeights`.
     """
     tokens = _tokens(text)
     _take_brackets_as_text(tokens, _lone_brackets(tokens))

@@ -7,13 +7,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from generation.prompt_language.errors import PartsOutweighed, PartWeightInvalid, WordWeightInvalid
+from generation.prompt_language.errors import (
+    PartsOutweighed,
+    PartWeightInvalid,
+    TooManyParts,
+    TooManyWeights,
+    WordWeightInvalid,
+)
 
 # Words of weight 0 are as good as not there, so less would say nothing more (`::-0.5` and `--no` do). Beyond 3 every
 # SDXL model draws noise; they are fine up to about 1.5.
 MIN_WORD_WEIGHT, MAX_WORD_WEIGHT = 0, 3
 # Only the proportions of parts count, so this is to stop slips of the pen.
 MIN_PART_WEIGHT, MAX_PART_WEIGHT = -100, 100
+# Each part, and each different weight below 1, is a run of the text encoders.
+MAX_PARTS = 20
+MAX_WEIGHTS = 20
 DECIMALS = 4  # of a weight; finer ones make no difference that could be seen
 
 _SPECIAL = re.compile(r"[()\[\]{}\\]")
@@ -32,9 +41,7 @@ class Fragment:
 
     def __post_init__(self) -> None:
         if not MIN_WORD_WEIGHT <= self.weight <= MAX_WORD_WEIGHT:
-            raise WordWeightInvalid(
-                weight=weight_text(round(self.weight, DECIMALS)), allowed=f"{MIN_WORD_WEIGHT} … {MAX_WORD_WEIGHT}"
-            )
+            raise WordWeightInvalid(weight=f"{self.weight:g}", allowed=f"{MIN_WORD_WEIGHT} … {MAX_WORD_WEIGHT}")
         object.__setattr__(self, "weight", round(float(self.weight), DECIMALS) + 0.0)
 
     def to_text(self) -> str:
@@ -57,9 +64,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not MIN_PART_WEIGHT <= self.weight <= MAX_PART_WEIGHT:
-            raise PartWeightInvalid(
-                weight=weight_text(round(self.weight, DECIMALS)), allowed=f"{MIN_PART_WEIGHT} … {MAX_PART_WEIGHT}"
-            )
+            raise PartWeightInvalid(weight=f"{self.weight:g}", allowed=f"{MIN_PART_WEIGHT} … {MAX_PART_WEIGHT}")
         object.__setattr__(self, "weight", round(float(self.weight), DECIMALS) + 0.0)
 
     @property
@@ -76,28 +81,31 @@ class Part:
 class Prompt:
     """A prompt, or a negative prompt: the parts that are blended, in order; none at all for an empty one.
 
-    Raises `PartsOutweighed` when the weights of its parts come to 0 or less.
+    Raises `PartsOutweighed` when the weights of its parts come to 0 or less, `TooManyParts` for more than 20, and
+    `TooManyWeights` for more than 20 different ones of words.
     """
 
     parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.parts) > MAX_PARTS:
+            raise TooManyParts(limit=MAX_PARTS)
+        if len({fragment.weight for part in self.parts for fragment in part.fragments} - {1.0}) > MAX_WEIGHTS:
+            raise TooManyWeights(limit=MAX_WEIGHTS)
         total = round(sum(part.weight for part in self.parts), DECIMALS)
         if self.parts and total <= 0:
-            raise PartsOutweighed(total=weight_text(total))
+            raise PartsOutweighed(total=f"{total:g}")
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> Prompt:
         """The prompt of these parts in its one canonical form.
 
         Without the space around parts, fragments of equal weight joined, parts without words left out; a part that is
-        alone has weight 1. Raises `PartsOutweighed`.
+        alone has weight 1. Raises what making one raises.
         """
         tidied = (replace(part, fragments=tuple(_tidied(part.fragments))) for part in parts)
         prompt = cls(parts=tuple(part for part in tidied if part.fragments))
-        if len(prompt.parts) == 1:
-            return cls(parts=(replace(prompt.parts[0], weight=1),))
-        return prompt
+        return cls(parts=(replace(prompt.parts[0], weight=1),)) if len(prompt.parts) == 1 else prompt
 
     @property
     def text(self) -> str:
