@@ -56,6 +56,7 @@ class JobKind(enum.StrEnum):
     VARY_REGION = "vary_region"
     EDIT = "edit"  # of an uploaded picture, as is `OUTPAINT`
     OUTPAINT = "outpaint"
+    REDRAWN = "redrawn"  # the very recipe of a picture, for the same pixels
 
 
 class Priority(enum.IntEnum):

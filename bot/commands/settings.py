@@ -1,0 +1,66 @@
+"""/settings: what a member wants for all their orders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.answering import answer_later, rejections_told, tell
+from bot.client import Interaction, LimnerClient, Services
+from bot.commands.imagine import Choices, choices
+from bot.commands.texts import Command, Texts
+from bot.compose import find_name
+from bot.flag_values import RAW
+from bot.member_defaults import MAX_STYLIZE
+from bot.views.settings import ASPECTS, panel
+from generation.aspect import parse_aspect
+
+
+def settings_command(services: Services, texts: Texts) -> Command:
+    """The panel; the options set what a menu is too short for."""
+
+    async def settings(
+        interaction: discord.Interaction[LimnerClient],
+        style: str | None = None,
+        aspect: str | None = None,
+        model: str | None = None,
+        stylize: app_commands.Range[int, 0, MAX_STYLIZE] | None = None,
+        remix: bool | None = None,
+    ) -> None:
+        await answer_later(interaction)
+        async with rejections_told(interaction):
+            changes: dict[str, Any] = {"stylize": stylize, "remix": remix}
+            if style is not None:
+                name = RAW if style.lower() == RAW else find_name(services.catalogue.styles, style)
+                changes["style"] = name if name == RAW else services.catalogue.style(name).name
+            if aspect is not None:
+                parse_aspect(aspect)
+                changes["aspect"] = aspect
+            if model is not None:
+                changes["model"] = services.catalogue.model(find_name(services.catalogue.models, model)).name
+            wanted = {name: value for name, value in changes.items() if value is not None}
+            defaults = await (
+                services.defaults.change(interaction.user.id, **wanted)
+                if wanted
+                else services.defaults.of(interaction.user.id)
+            )
+            content, view = panel(services, defaults, interaction.locale.value)
+            await tell(interaction, content, view=view)
+
+    async def styles(_: Interaction, typed: str) -> Choices:
+        names = {name: style.description for name, style in sorted(services.catalogue.styles.items())}
+        return choices({**names, RAW: services.messages.say("flags.raw")}, typed)
+
+    async def aspects(_: Interaction, typed: str) -> Choices:
+        return choices(dict.fromkeys(ASPECTS, ""), typed)
+
+    async def models(_: Interaction, typed: str) -> Choices:
+        return choices(dict.fromkeys(sorted(services.catalogue.models), ""), typed)
+
+    command = texts.command("settings", settings)
+    command.autocomplete("style")(styles)
+    command.autocomplete("aspect")(aspects)
+    command.autocomplete("model")(models)
+    return command

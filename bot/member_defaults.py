@@ -1,0 +1,96 @@
+"""What a member set once for all their orders: style, aspect, model, stylize, and whether remix dialogs come up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bot.flag_values import RAW
+from bot.flags import Request
+from generation.aspect import parse_aspect
+from generation.errors import InvalidAspect
+
+if TYPE_CHECKING:
+    from generation.catalogue import Catalogue
+    from storage.storage import Storage
+
+KEY = "defaults"
+MAX_STYLIZE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberDefaults:
+    """None where the member left it to the server. `aspect` is as it is typed (`3:2`)."""
+
+    style: str | None = None
+    aspect: str | None = None
+    model: str | None = None
+    stylize: int | None = None
+    remix: bool = False
+
+    @classmethod
+    def read(cls, stored: Any, catalogue: Catalogue) -> MemberDefaults:
+        """What storage holds, without what is not there any more: a default shall never be what refuses an order."""
+        values = stored if isinstance(stored, dict) else {}
+        style, aspect, model = values.get("style"), values.get("aspect"), values.get("model")
+        stylize = values.get("stylize")
+        return cls(
+            style=style if style == RAW or style in catalogue.styles else None,
+            aspect=aspect if isinstance(aspect, str) and _is_aspect(aspect) else None,
+            model=model if model in catalogue.models else None,
+            stylize=stylize if isinstance(stylize, int) and 0 <= stylize <= MAX_STYLIZE else None,
+            remix=values.get("remix") is True,
+        )
+
+    def stored(self) -> dict[str, Any] | None:
+        """As JSON; None if nothing is set."""
+        values = {
+            "style": self.style,
+            "aspect": self.aspect,
+            "model": self.model,
+            "stylize": self.stylize,
+            "remix": self.remix or None,
+        }
+        return {name: value for name, value in values.items() if value is not None} or None
+
+    def applied_to(self, request: Request, *, starts_from_picture: bool = False) -> Request:
+        """The request with the defaults where it says nothing. A picture to start from brings its own shape."""
+        aspect = None if self.aspect is None or starts_from_picture else parse_aspect(self.aspect)
+        return replace(
+            request,
+            style=self.style if request.style is None else request.style,
+            aspect=aspect if request.aspect is None else request.aspect,
+            model=self.model if request.model is None else request.model,
+            stylize=self.stylize if request.stylize is None else request.stylize,
+        )
+
+
+class Defaults:
+    """Members' defaults in storage."""
+
+    def __init__(self, *, storage: Storage, catalogue: Catalogue) -> None:
+        self._storage = storage
+        self._catalogue = catalogue
+
+    async def of(self, user_id: int) -> MemberDefaults:
+        """What the member set."""
+        return MemberDefaults.read(await self._storage.settings.get("user", user_id, KEY), self._catalogue)
+
+    async def change(self, user_id: int, **changes: Any) -> MemberDefaults:
+        """Set some of them; None takes one away."""
+        changed = replace(await self.of(user_id), **changes)
+        await self._storage.settings.set("user", user_id, KEY, changed.stored())
+        return changed
+
+    async def forget(self, user_id: int) -> MemberDefaults:
+        """Take all of them away."""
+        await self._storage.settings.set("user", user_id, KEY, None)
+        return MemberDefaults()
+
+
+def _is_aspect(text: str) -> bool:
+    try:
+        parse_aspect(text)
+    except InvalidAspect:
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""The panel of /settings: what a member set for all their orders, a menu for each, the remix switch, and forgetting.
+
+Only the member sees it, and it outlives restarts: its menus know nothing but which setting they are for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import discord
+
+from bot.flag_values import RAW
+from bot.member_defaults import MemberDefaults
+from bot.views.button import LimnerItem, view_of
+from bot.wording import code
+
+if TYPE_CHECKING:
+    from bot.client import Interaction, Services
+
+NOTHING = "-"  # the value of a menu's first entry: leave it to the server
+MAX_ENTRIES = 24  # of a menu, beside that one; the options of /settings reach all
+ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21", "2:1", "1:2")
+STYLIZES = (0, 50, 100, 250, 500, 750, 1000)
+MENUS = ("style", "aspect", "model", "stylize")
+
+
+class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"limner:set:(?P<field>{'|'.join(MENUS)})")):
+    """A menu for one of the settings."""
+
+    def __init__(self, field: str, select: discord.ui.Select[Any]) -> None:
+        super().__init__(select)
+        self.field = field
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        assert isinstance(item, discord.ui.Select)
+        return cls(match["field"], item)
+
+    async def press(self, interaction: Interaction) -> None:
+        (chosen,) = self.item.values
+        value: str | int | None = None if chosen == NOTHING else chosen
+        if self.field == "stylize" and value is not None:
+            value = int(value)
+        services = interaction.client.services
+        defaults = await services.defaults.change(interaction.user.id, **{self.field: value})
+        await _show_anew(interaction, services, defaults)
+
+
+class SettingButton(LimnerItem[discord.ui.Button[Any]], template=re.compile(r"limner:(?P<action>remix|forget)")):
+    """The remix switch, and the way back to the server's own settings."""
+
+    CUSTOM_ID: ClassVar[str] = "limner:{}"
+
+    def __init__(self, action: str, *, label: str = "", on: bool = False) -> None:
+        style = discord.ButtonStyle.success if on else discord.ButtonStyle.secondary
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"limner:{action}", row=4))
+        self.action = action
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(match["action"])
+
+    async def press(self, interaction: Interaction) -> None:
+        services, user_id = interaction.client.services, interaction.user.id
+        if self.action == "forget":
+            defaults = await services.defaults.forget(user_id)
+        else:
+            defaults = await services.defaults.change(user_id, remix=not (await services.defaults.of(user_id)).remix)
+        await _show_anew(interaction, services, defaults)
+
+
+def panel(services: Services, defaults: MemberDefaults, locale: str | None) -> tuple[str, discord.ui.View]:
+    """The words and the menus."""
+    say = services.messages.say
+    unset = say("settings.unset", locale)
+    values = {name: getattr(defaults, name) for name in MENUS}
+    lines = [say("settings.title", locale)]
+    lines += [
+        say(
+            "settings.line",
+            locale,
+            name=say(f"settings.{name}", locale),
+            value=unset if value is None else code(str(value)),
+        )
+        for name, value in values.items()
+    ]
+    lines.append(say("settings.remix_on" if defaults.remix else "settings.remix_off", locale))
+    items: list[LimnerItem[Any]] = [
+        SettingMenu(name, _menu(name, names, values[name], say(f"settings.{name}", locale), unset))
+        for name, names in _choices(services, defaults).items()
+        if len(names) > 1
+    ]
+    items.append(SettingButton("remix", label=say("settings.remix", locale), on=defaults.remix))
+    items.append(SettingButton("forget", label=say("settings.forget", locale)))
+    return "\n".join(lines), view_of(*items)
+
+
+async def _show_anew(interaction: Interaction, services: Services, defaults: MemberDefaults) -> None:
+    content, view = panel(services, defaults, interaction.locale.value)
+    await interaction.response.edit_message(content=content, view=view)
+
+
+def _choices(services: Services, defaults: MemberDefaults) -> dict[str, list[str]]:
+    """The entries of each menu; what is chosen is always among them."""
+    styles = [RAW, *sorted(services.catalogue.styles)]
+    all_of = {
+        "style": styles,
+        "aspect": list(ASPECTS),
+        "model": sorted(services.catalogue.models),
+        "stylize": [str(number) for number in STYLIZES],
+    }
+    chosen = {name: getattr(defaults, name) for name in MENUS}
+    return {
+        name: list(dict.fromkeys([*([str(chosen[name])] if chosen[name] is not None else []), *names]))[:MAX_ENTRIES]
+        for name, names in all_of.items()
+    }
+
+
+def _menu(field: str, names: list[str], chosen: object, title: str, unset: str) -> discord.ui.Select[Any]:
+    options = [discord.SelectOption(label=f"{title}: {unset}"[:100], value=NOTHING, default=chosen is None)]
+    options += [
+        discord.SelectOption(label=f"{title}: {name}"[:100], value=name[:100], default=name == str(chosen))
+        for name in names
+    ]
+    return discord.ui.Select(custom_id=f"limner:set:{field}", options=options, row=MENUS.index(field))
