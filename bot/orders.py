@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.compose import Order, compose
+from bot.compose import Order, StartingPicture, compose
 from bot.config import Config
 from bot.derive import again, upscale_of, variations_of
 from bot.flags import FlagParser, Request
+from bot.member_defaults import Defaults
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
 from generation.job import Job, JobKind, JobStatus, NewJob
@@ -69,6 +70,7 @@ class Orders:
         submit: Callable[[Job], None],
         draw_seed: Callable[[], int] = random_seed,
     ) -> None:
+        self.defaults = Defaults(storage=storage, catalogue=catalogue)
         self._storage = storage
         self._catalogue = catalogue
         self._quota = config.quota
@@ -76,11 +78,19 @@ class Orders:
         self.draw_seed = draw_seed
         self.parser = FlagParser(max_steps=config.limits.steps, max_prompt_length=config.limits.prompt_length)
 
-    async def imagine(self, customer: Customer, request: Request) -> Job:
-        """Order the pictures of a request."""
+    async def imagine(
+        self,
+        customer: Customer,
+        request: Request,
+        picture: StartingPicture | None = None,
+        *,
+        parent_image_id: int | None = None,
+    ) -> Job:
+        """Order the pictures of a request; they may start from a picture, which is kept in storage already."""
         seed = self.draw_seed() if request.seed is None else request.seed
-        order = compose(request, self._catalogue, seed=seed)
-        return await self.place(customer, order, kind=JobKind.IMAGINE, request=self.parser.to_text(request))
+        order = compose(request, self._catalogue, seed=seed, picture=picture)
+        text = self.parser.to_text(request)
+        return await self.place(customer, order, kind=JobKind.IMAGINE, request=text, parent_image_id=parent_image_id)
 
     async def variations(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
         """Order four variations of a picture; `kind` says how far from it."""
@@ -100,6 +110,14 @@ class Orders:
         )
         return await self.place(
             customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
+        )
+
+    async def redraw(self, customer: Customer, image_id: int) -> Job:
+        """Order the very recipe of a picture, seed and all. It comes from what that one came from."""
+        image, job = await self.find_image(customer, image_id)
+        order = order_of((image.recipe,), self._catalogue, job.style)
+        return await self.place(
+            customer, order, kind=JobKind.REDRAWN, request=job.request, parent_image_id=image.parent_image_id
         )
 
     async def again(self, customer: Customer, job_id: int) -> Job:

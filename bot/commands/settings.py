@@ -42,9 +42,9 @@ def settings_command(services: Services, texts: Texts) -> Command:
                 changes["model"] = services.catalogue.model(find_name(services.catalogue.models, model)).name
             wanted = {name: value for name, value in changes.items() if value is not None}
             defaults = await (
-                services.defaults.change(interaction.user.id, **wanted)
+                services.orders.defaults.change(interaction.user.id, **wanted)
                 if wanted
-                else services.defaults.of(interaction.user.id)
+                else services.orders.defaults.of(interaction.user.id)
             )
             content, view = panel(services, defaults, interaction.locale.value)
             await tell(interaction, content, view=view)

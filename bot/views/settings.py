@@ -45,7 +45,7 @@ class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"lim
         if self.field == "stylize" and value is not None:
             value = int(value)
         services = interaction.client.services
-        defaults = await services.defaults.change(interaction.user.id, **{self.field: value})
+        defaults = await services.orders.defaults.change(interaction.user.id, **{self.field: value})
         await _show_anew(interaction, services, defaults)
 
 
@@ -68,9 +68,11 @@ class SettingButton(LimnerItem[discord.ui.Button[Any]], template=re.compile(r"li
     async def press(self, interaction: Interaction) -> None:
         services, user_id = interaction.client.services, interaction.user.id
         if self.action == "forget":
-            defaults = await services.defaults.forget(user_id)
+            defaults = await services.orders.defaults.forget(user_id)
         else:
-            defaults = await services.defaults.change(user_id, remix=not (await services.defaults.of(user_id)).remix)
+            defaults = await services.orders.defaults.change(
+                user_id, remix=not (await services.orders.defaults.of(user_id)).remix
+            )
         await _show_anew(interaction, services, defaults)
 
 
