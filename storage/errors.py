@@ -3,7 +3,8 @@
 LimnerError
 ├── RequestRejected
 │   ├── OutOfCredits           the order costs more than the person may spend now
-│   └── TooManyJobs            the person has as many unfinished jobs as one may have
+│   ├── TooManyJobs            the person has as many unfinished jobs as one may have
+│   └── TooManyNewJobs         … or would have more with those that are ordered now
 ├── StorageUnavailable         the database cannot be reached or opened
 ├── StorageOutdated            the database has another schema than this program
 └── FilesUnwritable            a file cannot be written: disk full, no permission
@@ -27,6 +28,12 @@ class TooManyJobs(RequestRejected):
     """The member has as many queued and running jobs as one may have. Fields: `queued`, `limit`."""
 
     key = "too_many_jobs"
+
+
+class TooManyNewJobs(RequestRejected):
+    """Several jobs at once are more than the member may still have. Fields: `wanted`, `queued`, `limit`."""
+
+    key = "too_many_new_jobs"
 
 
 class StorageUnavailable(LimnerError):

@@ -17,7 +17,7 @@ from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob
 from generation.queue.store import JobStore
 from storage import ledger
 from storage.database import Database
-from storage.errors import TooManyJobs
+from storage.errors import TooManyJobs, TooManyNewJobs
 from storage.files import Files
 from storage.guilds import remember_guild
 from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs
@@ -61,23 +61,51 @@ class Jobs(JobStore):
         idempotent: the same key again gives the first job, and nothing is charged.
         Raises `TooManyJobs` or `OutOfCredits`; then nothing has changed.
         """
+        keys = None if request_key is None else [request_key]
+        [job] = await self.order_many([new], allowance=allowance, max_queued=max_queued, request_keys=keys)
+        return job
+
+    async def order_many(
+        self,
+        new: Sequence[NewJob],
+        *,
+        allowance: int | None,
+        max_queued: int,
+        request_keys: Sequence[str] | None = None,
+    ) -> Sequence[Job]:
+        """Order several jobs of one member at once: all of them or, if one cannot be taken, none.
+
+        As `order`, with a key for each; the same keys again give the first jobs. Raises `TooManyJobs`,
+        `TooManyNewJobs` or `OutOfCredits` (for all together); then nothing has changed.
+        """
+        user_id, guild_id = new[0].user_id, new[0].guild_id
+        keys: Sequence[str | None] = request_keys or [None] * len(new)
         async with self._database.writing() as session:
             now = self._database.now()
-            await lock_user(session, new.user_id, now)
-            await remember_guild(session, new.guild_id, now)
-            if request_key is not None:
-                first = await session.scalar(select(JobRow).where(JobRow.request_key == request_key))
-                if first is not None:
-                    return job_of(first)
-            counts = await _counts(session, new.user_id, new.guild_id, _UNFINISHED)
-            unfinished = sum(counts.values())
-            if unfinished >= max_queued:
-                raise TooManyJobs(queued=unfinished, limit=max_queued)
-            row = job_row(new, request_key=request_key, now=now)
-            session.add(row)
-            await session.flush()  # gives it the id that its hold refers to
-            await ledger.hold(session, row, allowance=allowance, now=now)
-            return job_of(row)
+            await lock_user(session, user_id, now)
+            await remember_guild(session, guild_id, now)
+            if request_keys is not None and (first := await _of_keys(session, request_keys)):
+                return first
+            await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
+            rows = [job_row(job, request_key=key, now=now) for job, key in zip(new, keys, strict=True)]
+            session.add_all(rows)
+            await session.flush()  # gives them the ids that their holds refer to
+            await ledger.hold(session, rows, allowance=allowance, now=now)
+            return [job_of(row) for row in rows]
+
+    async def check_order(
+        self, user_id: int, guild_id: int | None, *, jobs: int, cost: int, allowance: int | None, max_queued: int
+    ) -> int | None:
+        """Whether so many jobs at that cost would be taken now: the credits that would be left, None for no limit.
+
+        Raises what `order_many` would.
+        """
+        async with self._database.reading() as session:
+            await _check_room(session, user_id, guild_id, wanted=jobs, max_queued=max_queued)
+            at_hand = await ledger.afford(
+                session, user_id, guild_id, cost, allowance=allowance, now=self._database.now()
+            )
+        return None if at_hand.available is None else at_hand.available - cost
 
     async def set_message(self, job_id: int, message_id: int) -> None:
         """Remember which message shows the job's status."""
@@ -250,6 +278,24 @@ class Jobs(JobStore):
 async def _leased_to(session: AsyncSession, worker: str, job_ids: Collection[int]) -> Sequence[JobRow]:
     """Those of the jobs that this worker runs, locked."""
     return await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.RUNNING, JobRow.worker == worker)
+
+
+async def _of_keys(session: AsyncSession, request_keys: Sequence[str]) -> Sequence[Job]:
+    """The jobs that were ordered under these keys, in their order."""
+    rows = await session.scalars(select(JobRow).where(JobRow.request_key.in_(request_keys)))
+    found = {row.request_key: job_of(row) for row in rows}
+    return [found[key] for key in request_keys if key in found]
+
+
+async def _check_room(
+    session: AsyncSession, user_id: int, guild_id: int | None, *, wanted: int, max_queued: int
+) -> None:
+    """Raises `TooManyJobs` or `TooManyNewJobs` unless the member may have so many more unfinished jobs."""
+    unfinished = sum((await _counts(session, user_id, guild_id, _UNFINISHED)).values())
+    if unfinished >= max_queued:
+        raise TooManyJobs(queued=unfinished, limit=max_queued)
+    if unfinished + wanted > max_queued:
+        raise TooManyNewJobs(wanted=wanted, queued=unfinished, limit=max_queued)
 
 
 async def _counts(

@@ -20,6 +20,7 @@ Who cannot run out (`allowance` None) is recorded like everyone else, all in the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -63,29 +64,41 @@ async def balance(
     return await _balance(session, user_id, guild_id, own=own, allowance=allowance, now=now)
 
 
-async def hold(session: AsyncSession, job: JobRow, *, allowance: int | None, now: datetime) -> None:
-    """Take the job's cost from its owner, today's allowance first. The owner's row must be locked.
+async def afford(
+    session: AsyncSession, user_id: int, guild_id: int | None, cost: int, *, allowance: int | None, now: datetime
+) -> Balance:
+    """The member's balance, if it holds that much. Raises `OutOfCredits`."""
+    at_hand = await balance(session, user_id, guild_id, allowance=allowance, now=now)
+    _check(at_hand, cost)
+    return at_hand
 
-    Raises `OutOfCredits`; then nothing was taken.
+
+async def hold(session: AsyncSession, jobs: Sequence[JobRow], *, allowance: int | None, now: datetime) -> None:
+    """Take the cost of these jobs from their one owner, today's allowance first. The owner's row must be locked.
+
+    Raises `OutOfCredits` where all together cost too much; then nothing was taken.
     """
-    own = await allowance_row(session, job.user_id, job.guild_id)
-    at_hand = await _balance(session, job.user_id, job.guild_id, own=own, allowance=allowance, now=now)
-    if at_hand.available is not None and job.cost > at_hand.available:
-        raise OutOfCredits(cost=job.cost, available=at_hand.available, renews_at=at_hand.renews_at)
-    from_allowance = job.cost if at_hand.allowance_left is None else min(job.cost, at_hand.allowance_left)
-    session.add(
-        CreditEntryRow(
-            kind=EntryKind.HOLD,
-            user_id=job.user_id,
-            guild_id=job.guild_id,
-            job_id=job.id,
-            day=_day(now),
-            allowance_revision=_revision(own),
-            allowance_part=-from_allowance,
-            granted_part=from_allowance - job.cost,
-            created_at=now,
+    user_id, guild_id = jobs[0].user_id, jobs[0].guild_id
+    own = await allowance_row(session, user_id, guild_id)
+    at_hand = await _balance(session, user_id, guild_id, own=own, allowance=allowance, now=now)
+    _check(at_hand, sum(job.cost for job in jobs))
+    left = at_hand.allowance_left
+    for job in jobs:
+        from_allowance = job.cost if left is None else min(job.cost, left)
+        left = None if left is None else left - from_allowance
+        session.add(
+            CreditEntryRow(
+                kind=EntryKind.HOLD,
+                user_id=user_id,
+                guild_id=guild_id,
+                job_id=job.id,
+                day=_day(now),
+                allowance_revision=_revision(own),
+                allowance_part=-from_allowance,
+                granted_part=from_allowance - job.cost,
+                created_at=now,
+            )
         )
-    )
 
 
 async def settle(session: AsyncSession, job: JobRow, *, now: datetime) -> None:
@@ -122,6 +135,11 @@ async def grant(session: AsyncSession, user_id: int, guild_id: int | None, credi
     )
     await session.flush()
     return (await balance(session, user_id, guild_id, allowance=None, now=now)).granted
+
+
+def _check(at_hand: Balance, cost: int) -> None:
+    if at_hand.available is not None and cost > at_hand.available:
+        raise OutOfCredits(cost=cost, available=at_hand.available, renews_at=at_hand.renews_at)
 
 
 def _day(now: datetime) -> date:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.confirmations import Confirmations
 from storage.credits import Credits
 from storage.database import Clock, Database, utc_now
 from storage.files import Files
@@ -27,6 +28,7 @@ class Storage:
     jobs: Jobs
     images: Images
     credits: Credits
+    confirmations: Confirmations
     settings: Settings
     moderator_log: ModeratorLog
     files: Files
@@ -47,6 +49,7 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
             jobs=Jobs(opened, kept),
             images=Images(opened, kept),
             credits=Credits(opened),
+            confirmations=Confirmations(opened),
             settings=Settings(opened),
             moderator_log=ModeratorLog(opened),
             files=kept,

@@ -236,6 +236,27 @@ class AllowanceRow(Table):
     revision: Mapped[int]
 
 
+class ConfirmationRow(Table):
+    """A question that a person was asked and has not answered: the fields of `storage.confirmations.Confirmation`."""
+
+    __tablename__ = "confirmations"
+    __table_args__ = (
+        CheckConstraint("cost >= 0", name="cost"),
+        Index(None, "expires_at"),
+        # Ids stand in the buttons of old messages: SQLite must never give one away again after a deletion.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    guild_id: Mapped[int | None] = mapped_column(ForeignKey("guilds.id"))
+    channel_id: Mapped[int] = _snowflake()
+    requests: Mapped[list[str]] = mapped_column(JSON)
+    picture: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    cost: Mapped[int]
+    expires_at: Mapped[datetime]
+
+
 class SettingRow(Table):
     """One setting of one server or one person, as JSON."""
 

@@ -53,6 +53,7 @@ async def test_images_of_an_older_database_are_found_by_recipe_too(databases: Da
         "DROP INDEX ix_images_recipe_digest",
         "DROP INDEX ix_images_digest",
         "ALTER TABLE images DROP COLUMN recipe_digest",
+        "DROP TABLE confirmations",
         "UPDATE alembic_version SET version_num = '0001'",
     )
     migrate(database)

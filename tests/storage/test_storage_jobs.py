@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from storage_samples import (
 
 from generation.engine.protocol import Picture
 from generation.job import MAX_ATTEMPTS, TRANSITIONS, Job, JobKind, JobStatus, Priority, may_become
-from storage.errors import TooManyJobs
+from storage.errors import OutOfCredits, TooManyJobs, TooManyNewJobs
 from storage.job_rows import become, job_row
 from storage.jobs import JobCounts
 from storage.storage import Storage, open_storage
@@ -74,6 +76,62 @@ async def test_more_unfinished_jobs_than_allowed_are_refused(storage: Storage, c
     assert refusal.value.fields == {"queued": 2, "limit": 2}
     assert (await storage.credits.balance(ANNA, HARBOUR, allowance=10)).spent_today == 4
     await storage.jobs.order(order(guild_id=ORCHARD), allowance=10, max_queued=2)  # nor do those in another server
+
+
+async def test_several_jobs_are_ordered_at_once_and_held_one_by_one(storage: Storage) -> None:
+    await storage.credits.grant(ANNA, HARBOUR, 5, by=BEN)
+    new = [order(cost=cost, request=str(cost)) for cost in (3, 4, 2)]
+    jobs = await storage.jobs.order_many(new, allowance=5, max_queued=3)
+    assert [(job.request, job.cost, job.status) for job in jobs] == [(str(c), c, JobStatus.QUEUED) for c in (3, 4, 2)]
+    assert await storage.jobs.waiting() == jobs
+    balance = await storage.credits.balance(ANNA, HARBOUR, allowance=5)
+    assert (balance.allowance_left, balance.granted, balance.available) == (0, 1, 1)
+    for job in jobs:
+        await storage.jobs.cancel(job.id)
+    assert (await storage.credits.balance(ANNA, HARBOUR, allowance=5)).available == 10
+
+
+async def test_several_jobs_that_cost_too_much_together_are_not_ordered_at_all(storage: Storage) -> None:
+    with pytest.raises(OutOfCredits) as refusal:
+        await storage.jobs.order_many([order(cost=4), order(cost=4)], allowance=7, max_queued=9)
+    assert (refusal.value.fields["cost"], refusal.value.fields["available"]) == (8, 7)
+    assert await storage.jobs.waiting() == []
+    assert (await storage.credits.balance(ANNA, HARBOUR, allowance=7)).available == 7
+
+
+async def test_more_jobs_than_there_is_room_for_are_not_ordered_at_all(storage: Storage) -> None:
+    await ordered(storage)
+    with pytest.raises(TooManyNewJobs) as refusal:
+        await storage.jobs.order_many([order(), order()], allowance=None, max_queued=2)
+    assert refusal.value.fields == {"wanted": 2, "queued": 1, "limit": 2}
+    assert len(await storage.jobs.waiting()) == 1
+    assert len(await storage.jobs.order_many([order(), order()], allowance=None, max_queued=3)) == 2
+
+
+async def test_several_jobs_that_are_ordered_twice_are_ordered_once(storage: Storage) -> None:
+    keys = ["question 1/1", "question 1/2"]
+
+    async def once() -> Sequence[Job]:
+        return await storage.jobs.order_many([order(), order()], allowance=9, max_queued=2, request_keys=keys)
+
+    first, second = await asyncio.gather(once(), once())
+    assert first == second
+    assert (await storage.credits.balance(ANNA, HARBOUR, allowance=9)).spent_today == 4
+
+
+async def test_whether_an_order_would_be_taken_can_be_asked_before(storage: Storage) -> None:
+    await ordered(storage)
+
+    async def asked(jobs: int, cost: int, allowance: int | None = 10) -> int | None:
+        return await storage.jobs.check_order(ANNA, HARBOUR, jobs=jobs, cost=cost, allowance=allowance, max_queued=3)
+
+    assert await asked(2, 8) == 0
+    assert await asked(2, 800, None) is None
+    with pytest.raises(OutOfCredits):
+        await asked(2, 9)
+    with pytest.raises(TooManyNewJobs):
+        await asked(3, 1)
+    assert len(await storage.jobs.waiting()) == 1
 
 
 async def test_a_running_job_counts_as_unfinished_and_a_done_one_does_not(storage: Storage, clock: Clock) -> None:

@@ -63,7 +63,17 @@ async def test_what_the_migrations_build_is_what_the_tables_say(databases: Datab
     await engine.dispose()
 
     assert set(by_migrations) == {
-        *("users", "guilds", "jobs", "images", "credit_entries", "allowances", "settings", "moderator_log")
+        *(
+            "users",
+            "guilds",
+            "jobs",
+            "images",
+            "credit_entries",
+            "allowances",
+            "settings",
+            "moderator_log",
+            "confirmations",
+        )
     }
     assert by_migrations == by_tables
 
