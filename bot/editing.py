@@ -35,30 +35,6 @@ class OneEdit(RequestRejected):
     key = "one_edit"
 
 
-class MaskOfNothing(RequestRejected):
-    """The mask keeps all of the picture."""
-
-    key = "mask_of_nothing"
-
-
-class MaskOfEverything(RequestRejected):
-    """The mask keeps nothing of the picture."""
-
-    key = "mask_of_everything"
-
-
-class MaskSize(RequestRejected):
-    """The mask has another size than its picture. Fields: `mask_size`, `picture_size` (as `W×H`)."""
-
-    key = "mask_size"
-
-
-class CannotFindWords(RequestRejected):
-    """No network that finds things by words is configured."""
-
-    key = "cannot_find_words"
-
-
 class Editing:
     """Takes orders of edits. Each verb raises `RequestRejected`, and then nothing is queued and nothing charged.
 
@@ -131,11 +107,6 @@ class Editing:
         """Order an uploaded picture, which is kept in storage already, with what `mask` covers painted anew."""
         return await self._repaint(customer, picture, JobKind.EDIT, mask, request)
 
-    def check_words(self) -> None:
-        """Raises `CannotFindWords` where masks cannot be given by words."""
-        if not self._catalogue.finds_by_words:
-            raise CannotFindWords
-
     async def _repaint(
         self,
         customer: Customer,
@@ -146,8 +117,6 @@ class Editing:
         *,
         parent_image_id: int | None = None,
     ) -> Job:
-        if mask.words is not None:
-            self.check_words()
         order = repainted(self._typed(request, picture), picture, mask, self._catalogue)
         text = self._orders.parser.to_text(request)
         return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=parent_image_id)

@@ -68,6 +68,15 @@ async def preview(jpegs: Sequence[bytes]) -> Upload | None:
     return await asyncio.to_thread(_preview, jpegs)
 
 
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a stored picture's header tells; None if it is no picture any more. Decodes no pixels."""
+    try:
+        with open_picture(data) as picture:
+            return picture.size
+    except OSError:
+        return None
+
+
 def _show(pngs: Sequence[bytes], limit: int) -> Upload:
     if len(pngs) == 1:
         png = pngs[0]

@@ -50,7 +50,7 @@ async def post_picture(interaction: Interaction, image_id: int) -> None:
             content="\n".join(lines),
             picture=upload,
             filename=f"limner-{image.job_id}-{image.index + 1}",
-            view=None if destination.direct else picture_view(services.messages, image.id, locale),
+            view=None if destination.direct else picture_view(services.messages, image, locale),
         )
 
     for delay in (*RETRY_SECONDS, 0.0):

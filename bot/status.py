@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bot.orders import Customer, Orders
     from generation.queue.estimate import Outlook
     from generation.queue.listener import JobProgress
+    from generation.recipe import Recipe
     from storage.images import Image
     from storage.storage import Storage
 
@@ -66,7 +67,8 @@ class StatusWriter:
             files = await asyncio.gather(*(storage.images.png(image) for image in images))
             pngs = [png for png in files if png is not None]
             if images and len(pngs) == len(images):
-                return self._done(job, images, pngs, left, locale)
+                scaled = await self._scaled(job.recipes[0], locale)
+                return self._done(job, images, pngs, [*scaled, *left], locale)
             state = self._messages.say("status.pictures_gone", locale)
         else:
             refund = self._messages.say("status.refund", locale, count=job.cost)
@@ -107,7 +109,7 @@ class StatusWriter:
             if destination.direct:
                 view = None  # its buttons belong to the server: pressed elsewhere they would be orders from there
             elif len(images) == 1:
-                view = picture_view(self._messages, images[0].id, locale, job_id=job.id)
+                view = picture_view(self._messages, images[0], locale, job_id=job.id)
             else:
                 view = grid_view([image.id for image in images], job.id)
             return Parcel(
@@ -118,6 +120,20 @@ class StatusWriter:
             )
 
         return write
+
+    async def _scaled(self, recipe: Recipe, locale: str | None) -> list[str]:
+        """That the picture which was edited has another size now; nothing for other jobs."""
+        source = recipe.source
+        if source is None or (source.frame is None and recipe.mask is None):
+            return []
+        file = await self._storage.files.read(source.digest)
+        before = None if file is None else pictures.size_of(file)
+        frame = source.frame
+        now = (recipe.width, recipe.height) if frame is None else (frame.width, frame.height)
+        if before is None or before == now:
+            return []
+        sizes = {name: f"{width}×{height}" for name, (width, height) in (("before", before), ("now", now))}
+        return [self._messages.say("status.scaled", locale, **sizes)]
 
     async def _left(self, job: Job, customer: Customer | None, locale: str | None) -> list[str]:
         """What the person may still spend. Nothing where that is without limit, or it is not known whether it is."""

@@ -1,9 +1,9 @@
-"""What all buttons have in common: what they do and to what stands in their custom_id, everything else in storage."""
+"""Buttons and menus: what they do, and to what, stands in their custom_id, everything else in storage."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import discord
 
@@ -12,18 +12,30 @@ if TYPE_CHECKING:
 
 # Ids are those of our own rows. Longer numbers are nobody's, and more than a database's integer holds.
 ROW_ID = r"(?P<id>[1-9][0-9]{0,17})"
+ItemT = TypeVar("ItemT", bound="discord.ui.Item[Any]", covariant=True)
 
 
-def template(actions: str) -> re.Pattern[str]:
-    """The custom_ids of a family: `limner:<action>:<id>`, where `actions` is a regular expression."""
-    return re.compile(rf"limner:(?P<action>{actions}):{ROW_ID}", re.ASCII)
+def template(actions: str, *, ending: str = "") -> re.Pattern[str]:
+    """The custom_ids of a family: `limner:<action>:<id>`, where `actions` is a regular expression, as is `ending`."""
+    return re.compile(rf"limner:(?P<action>{actions}):{ROW_ID}{ending}", re.ASCII)
 
 
-class LimnerButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=r"(?!)"):
-    """A button that outlives restarts: Discord keeps its custom_id, discord.py makes the object anew for every press.
+class LimnerItem(discord.ui.DynamicItem[ItemT], template=r"(?!)"):
+    """A button or menu that outlives restarts: Discord keeps its custom_id, discord.py makes it anew for every press.
 
     Pressing it never fails silently: see `LimnerTree.press`.
     """
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await interaction.client.tree.press(interaction, self)
+
+    async def press(self, interaction: Interaction) -> None:
+        """What pressing a button, or choosing from a menu, does. Raises `RequestRejected` where it cannot."""
+        raise NotImplementedError
+
+
+class LimnerButton(LimnerItem[discord.ui.Button[discord.ui.View]], template=r"(?!)"):
+    """A button: what it does and to which row of ours."""
 
     def __init__(
         self,
@@ -46,15 +58,8 @@ class LimnerButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], t
     ) -> Self:
         return cls(match["action"], int(match["id"]))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.tree.press(interaction, self)
 
-    async def press(self, interaction: Interaction) -> None:
-        """What the button does. Raises `RequestRejected` where it cannot."""
-        raise NotImplementedError
-
-
-def view_of(*buttons: LimnerButton) -> discord.ui.View:
+def view_of(*buttons: LimnerItem[Any]) -> discord.ui.View:
     """The buttons of one message. Needs a running event loop."""
     view = discord.ui.View(timeout=None)
     for button in buttons:

@@ -1,4 +1,4 @@
-"""The buttons under one picture: upscale or vary it, subtly or not."""
+"""The buttons under one picture: upscale or vary it, subtly or not, and all edits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import discord
 from bot.answering import customer_of, order
 from bot.views.again import again_button
 from bot.views.button import LimnerButton, template, view_of
+from bot.views.reframe import reframe_buttons
+from bot.views.region import RegionButton
 from generation.job import JobKind
 
 if TYPE_CHECKING:
     from bot.client import Interaction
     from bot.messages import Messages
+    from storage.images import Image
 
 UPSCALES = (JobKind.UPSCALE_SUBTLE, JobKind.UPSCALE_CREATIVE)
 VARIATIONS = (JobKind.VARY_SUBTLE, JobKind.VARY_STRONG, JobKind.VARIATIONS)
@@ -28,15 +31,16 @@ class DeriveButton(LimnerButton, template=template("|".join((*UPSCALES, *VARIATI
         await order(interaction, place(customer_of(interaction), self.row_id, kind))
 
 
-def picture_view(
-    messages: Messages, image_id: int, locale: str | None, *, job_id: int | None = None
-) -> discord.ui.View:
-    """For one picture; with 🔄 where it is all that its job made."""
+def picture_view(messages: Messages, image: Image, locale: str | None, *, job_id: int | None = None) -> discord.ui.View:
+    """For one picture, laid out as Midjourney's; with 🔄 where it is all that its job made."""
+    say = messages.say
     buttons: list[LimnerButton] = [
-        DeriveButton(kind, image_id, label=messages.say(f"buttons.{kind}", locale), row=row)
+        DeriveButton(kind, image.id, label=say(f"buttons.{kind}", locale), row=row)
         for row, kinds in enumerate((UPSCALES, (JobKind.VARY_SUBTLE, JobKind.VARY_STRONG)))
         for kind in kinds
     ]
+    buttons.append(RegionButton("vary_region", image.id, label=say("buttons.vary_region", locale), row=1))
     if job_id is not None:
         buttons.append(again_button(job_id, row=1))
-    return view_of(*buttons)
+    square = image.width == image.height
+    return view_of(*buttons, *reframe_buttons(messages, image.id, locale, square=square))

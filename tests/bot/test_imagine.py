@@ -51,7 +51,12 @@ async def test_a_single_picture_is_its_stored_file_with_its_own_buttons(world: W
         "Upscale (Creative)",
         "Vary (Subtle)",
         "Vary (Strong)",
+        "Vary (Region)",
         "🔄",
+        "Zoom Out 1.5x",
+        "Zoom Out 2x",
+        "Custom Zoom",
+        *("⬅️", "➡️", "⬆️", "⬇️"),
     ]
 
 

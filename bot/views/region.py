@@ -1,0 +1,121 @@
+"""Vary (Region): choose cells of a picture, a mask or words for what is meant, then edit the prompt.
+
+Every step knows the picture and what was chosen from its own custom_id, so that none is lost by a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import TYPE_CHECKING, Any, Self
+
+import discord
+
+from bot.answering import answer_later, customer_of, order
+from bot.cells import CellGrid, cells_of, overlay
+from bot.orders import ImageGone
+from bot.views.button import LimnerButton, LimnerItem, template
+from bot.views.dialog import LimnerDialog, text_field
+
+if TYPE_CHECKING:
+    from bot.client import Interaction
+    from bot.flags import Request
+    from bot.views.dialog import Answers
+    from generation.job import Job
+
+
+class RegionButton(LimnerButton, template=template("vary_region")):
+    """Shows the cells of one picture to the presser alone: `limner:vary_region:<image id>`."""
+
+    async def press(self, interaction: Interaction) -> None:
+        services, locale = interaction.client.services, interaction.locale.value
+        await answer_later(interaction)
+        image, _ = await services.orders.find_image(customer_of(interaction), self.row_id)
+        png = await services.storage.images.png(image)
+        if png is None:
+            raise ImageGone
+        say, grid = services.messages.say, cells_of(image.width, image.height)
+        shown = await asyncio.to_thread(overlay, png, grid)
+        view = discord.ui.View(timeout=None)
+        view.add_item(CellsMenu(image.id, grid, placeholder=say("region.cells", locale)))
+        view.add_item(RegionFormButton("region_words", image.id, label=say("buttons.region_words", locale), row=1))
+        view.add_item(RegionFormButton("region_mask", image.id, label=say("buttons.region_mask", locale), row=1))
+        await interaction.followup.send(
+            say("region.choose", locale), file=discord.File(io.BytesIO(shown), "cells.webp"), view=view, ephemeral=True
+        )
+
+
+class CellsMenu(LimnerItem[discord.ui.Select[discord.ui.View]], template=template("cells")):
+    """The cells to be painted anew: `limner:cells:<image id>`. Choosing some asks for the prompt."""
+
+    def __init__(self, image_id: int, grid: CellGrid | None = None, *, placeholder: str | None = None) -> None:
+        count = 1 if grid is None else grid.count
+        menu: discord.ui.Select[discord.ui.View] = discord.ui.Select(
+            custom_id=f"limner:cells:{image_id}",
+            placeholder=placeholder,
+            max_values=count,
+            options=[discord.SelectOption(label=str(number)) for number in range(1, count + 1)],
+            row=0,
+        )
+        super().__init__(menu)
+        self.row_id = image_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: Any, /
+    ) -> Self:
+        return cls(int(match["id"]))
+
+    async def press(self, interaction: Interaction) -> None:
+        chosen = sum(1 << int(number) for number in self.item.values)
+        await _ask(interaction, "cells", self.row_id, f":{chosen:x}")
+
+
+class RegionFormButton(LimnerButton, template=template("region_words|region_mask")):
+    """The other ways to say which part is meant, in the same form as the prompt: `limner:region_<way>:<image id>`."""
+
+    async def press(self, interaction: Interaction) -> None:
+        if self.action == "region_words":
+            interaction.client.services.masks.check_words()
+        await _ask(interaction, self.action.removeprefix("region_"), self.row_id)
+
+
+class RegionDialog(
+    LimnerDialog, template=template("region_(?P<way>cells|words|mask)", ending=r"(?::(?P<cells>[0-9a-f]{1,7}))?")
+):
+    """The prompt, and the words or the mask: `limner:region_<way>:<image id>`, with `:<bits in hex>` for cells."""
+
+    @classmethod
+    async def answer(cls, interaction: Interaction, match: Any, answers: Answers) -> None:
+        request = interaction.client.services.editing.read(answers.texts["prompt"])
+        await order(interaction, _repaint(interaction, match, answers, request))
+
+
+async def _repaint(interaction: Interaction, match: Any, answers: Answers, request: Request) -> Job:
+    services, customer = interaction.client.services, customer_of(interaction)
+    masks, image_id = services.masks, int(match["id"])
+    image, _ = await services.orders.find_image(customer, image_id)
+    match match["way"]:
+        case "cells":
+            bits = int(match["cells"] or "0", 16)
+            grid = cells_of(image.width, image.height)
+            mask = await masks.by_cells(grid, [number for number in range(bits.bit_length()) if bits >> number & 1])
+        case "words":
+            mask = masks.by_words(answers.texts["words"])
+        case _:
+            raise NotImplementedError
+    return await services.editing.repaint(customer, image_id, mask, request)
+
+
+async def _ask(interaction: Interaction, way: str, image_id: int, ending: str = "") -> None:
+    services, locale = interaction.client.services, interaction.locale.value
+    say = services.messages.say
+    _, parent = await services.orders.find_image(customer_of(interaction), image_id)
+    dialog = RegionDialog(f"limner:region_{way}:{image_id}{ending}", say("forms.vary_region", locale))
+    if way == "words":
+        dialog.add_field(say("forms.words", locale), text_field("words", long=False))
+    elif way == "mask":
+        file: discord.ui.FileUpload[Any] = discord.ui.FileUpload(custom_id="mask")
+        dialog.add_field(say("forms.mask", locale), file, description=say("forms.mask_help", locale))
+    dialog.add_field(say("forms.prompt", locale), text_field("prompt", default=services.editing.to_edit(parent)))
+    await dialog.show(interaction)
