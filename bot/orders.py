@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.compose import Order, StartingPicture, compose
+from bot.compose import Order, StartingPicture, compose, order_of
 from bot.config import Config
 from bot.derive import again, upscale_of, variations_of
 from bot.flags import FlagParser, Request

@@ -141,7 +141,7 @@ async def test_a_picture_is_upscaled_to_twice_its_size(shop: Shop) -> None:
     images = await shop.draw(await shop.orders.imagine(CUSTOMER, Request(prompt="a boat")))
     job = await shop.orders.upscale(CUSTOMER, images[0], JobKind.UPSCALE_CREATIVE)
     assert [(recipe.width, recipe.height) for recipe in job.recipes] == [(256, 256)]
-    assert (job.kind, job.cost) == (JobKind.UPSCALE_CREATIVE, 1)
+    assert (job.kind, job.cost) == (JobKind.UPSCALE_CREATIVE, 3)
 
 
 async def test_again_orders_the_same_with_another_seed(shop: Shop) -> None:
