@@ -254,10 +254,13 @@ class Recipe:
 
         Image to image skips the first ones (as diffusers counts them), and `stop` the last ones.
         """
-        steps = self.num_inference_steps
         if self.hires is not None:
-            return steps + self._stopped(_strengthened(steps, self.hires.strength))
-        return self._stopped(steps if self.source is None else _strengthened(steps, self.source.strength))
+            return self.num_inference_steps + self._stopped(self.steps_at(self.hires.strength))
+        return self._stopped(self.steps_at(1 if self.source is None else self.source.strength))
+
+    def steps_at(self, strength: float) -> int:
+        """The steps from a start of that strength, as diffusers counts them for image to image."""
+        return min(int(self.num_inference_steps * strength), self.num_inference_steps)
 
     def _stopped(self, steps: int) -> int:
         return min(steps, max(1, math.ceil(steps * self.stop)))
@@ -289,10 +292,6 @@ class Recipe:
 PER_PICTURE_FIELDS = frozenset(
     {"prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird", "source", "mask"}
 )
-
-
-def _strengthened(steps: int, strength: float) -> int:
-    return min(int(steps * strength), steps)
 
 
 def _without_defaults(part: Any) -> dict[str, Any]:

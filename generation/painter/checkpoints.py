@@ -11,6 +11,7 @@ from generation.safetensors_header import MalformedHeader, read_header
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 WEIGHT_FOLDERS = ("unet", "vae", "text_encoder", "text_encoder_2")
+REFINER_FOLDERS = ("unet", "text_encoder_2")
 MODEL_INDEX = "model_index.json"
 
 # How the original implementation names the parts in a single file, by the start of the tensors' names.
@@ -20,6 +21,7 @@ _SDXL_PARTS = {
     "conditioner.embedders.1.model.": "second text encoder",
     "first_stage_model.": "VAE",
 }
+_REFINER_PARTS = ("model.diffusion_model.", "conditioner.embedders.0.model.")
 # The first that fits says what a file is that is not SDXL.
 _OTHER_CHECKPOINTS = {
     "conditioner.embedders.0.model.": "it is an SDXL refiner, which cannot draw by itself",
@@ -68,6 +70,30 @@ def check_folder(folder: Path, variant: str | None) -> None:
     if (index.get("text_encoder") or [None])[0] is None:
         raise WrongCheckpoint("it is an SDXL refiner, which cannot draw by itself")
     for name in WEIGHT_FOLDERS:
+        _check_weights(folder / name, variant)
+
+
+def check_refiner_file(path: Path) -> None:
+    """Raises `WrongCheckpoint` unless the file's header is that of an SDXL refiner in one `.safetensors` file."""
+    refuse_pickle(path)
+    if not path.is_file():
+        raise WrongCheckpoint(f"there is no file {path}")
+    try:
+        names = read_header(path).shapes.keys()
+    except MalformedHeader as error:
+        raise WrongCheckpoint(f"{path} cannot be read: {error}") from error
+    if not all(_any_starts_with(names, start) for start in _REFINER_PARTS):
+        raise WrongCheckpoint("it is not an SDXL refiner")
+
+
+def check_refiner_folder(folder: Path, variant: str | None) -> None:
+    """Raises `WrongCheckpoint` unless `folder` holds an SDXL refiner of diffusers, its weights in `.safetensors`."""
+    index = read_json(folder / MODEL_INDEX)
+    if not index:
+        raise WrongCheckpoint(f"{folder} is not a diffusers model: it has no readable {MODEL_INDEX}")
+    if not str(index.get("_class_name")).startswith("StableDiffusionXL") or (index.get("text_encoder") or [None])[0]:
+        raise WrongCheckpoint("it is not an SDXL refiner")
+    for name in REFINER_FOLDERS:
         _check_weights(folder / name, variant)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class LoadedModel:
         return self.text_to_image.vae
 
     @property
+    def image_processor(self) -> Any:
+        return self.text_to_image.image_processor
+
+    @property
     def saves_memory(self) -> bool:
         """Whether the VAE shall work in tiles at any size."""
         return self.placement.vram == "low"
@@ -76,28 +81,21 @@ class LoadedModel:
 
 def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
     """Load the weights onto the device. Raises `ModelUnavailable` with a reason for a person."""
-    _silence_libraries()
-    try:
+    silence_libraries()
+    with files_told(spec.name):
         # 1. Find the files and see what they are
-        folder = _find(spec)
+        folder = find_files(spec.source, spec.variant, check_single_file, check_folder)
         # 2. Load each weight once, in the chosen number format
         pipeline = _load_file(folder, placement) if folder.is_file() else _load_folder(folder, spec, placement)
         _check_architecture(pipeline)
         previewer = Previewer.for_model(read_json(folder / SETTINGS_FILE))
-    except WrongCheckpoint as error:
-        raise ModelUnavailable(name=spec.name, reason=str(error)) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        if isinstance(error, RuntimeError) and is_out_of_memory(error):
-            raise
-        reason = f"its files are broken or not those of an SDXL model ({_first_line(error)})"
-        raise ModelUnavailable(name=spec.name, reason=reason) from error
 
     # 3. The second pipeline takes the same modules
     image_to_image = StableDiffusionXLImg2ImgPipeline.from_pipe(
         pipeline, dtype=placement.dtype, requires_aesthetics_score=False, add_watermarker=False
     )
     # 4. Put them where they belong
-    _place(pipeline, placement)
+    put_on_device(pipeline, placement)
     for each in (pipeline, image_to_image):
         each.set_progress_bar_config(disable=True)
     return LoadedModel(
@@ -111,28 +109,50 @@ def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
     )
 
 
-def _find(spec: ModelSpec) -> Path:
-    """The model's folder or single file on this machine; downloads a hub model, unless HF_HUB_OFFLINE is set."""
-    path = Path(spec.source).expanduser()
+@contextmanager
+def files_told(name: str) -> Iterator[None]:
+    """Turns what is raised while files are read into `ModelUnavailable` of that name; lack of memory passes through."""
+    try:
+        yield
+    except WrongCheckpoint as error:
+        raise ModelUnavailable(name=name, reason=str(error)) from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        reason = f"its files are broken or not those of an SDXL model ({_first_line(error)})"
+        raise ModelUnavailable(name=name, reason=reason) from error
+
+
+def find_files(
+    source: str,
+    variant: str | None,
+    check_file: Callable[[Path], None],
+    check_folder: Callable[[Path, str | None], None],
+) -> Path:
+    """A model's folder or single file on this machine; downloads a hub model, unless HF_HUB_OFFLINE is set.
+
+    Raises `WrongCheckpoint`, also where the checks do.
+    """
+    path = Path(source).expanduser()
     refuse_pickle(path)
     if path.suffix == ".safetensors":
-        check_single_file(path)
+        check_file(path)
         return path
     if not path.is_dir():
-        path = _from_hub(spec, path)
-    check_folder(path, spec.variant)
+        path = _from_hub(source, variant, path)
+    check_folder(path, variant)
     return path
 
 
-def _from_hub(spec: ModelSpec, path: Path) -> Path:
-    if path.is_absolute() or spec.source.startswith((".", "~")) or spec.source.count("/") != 1:
+def _from_hub(source: str, variant: str | None, path: Path) -> Path:
+    if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
         raise WrongCheckpoint(f"there is no folder {path}")
     try:
-        return Path(StableDiffusionXLPipeline.download(spec.source, variant=spec.variant, use_safetensors=True))
+        return Path(StableDiffusionXLPipeline.download(source, variant=variant, use_safetensors=True))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise WrongCheckpoint(
-            f"there is no folder {spec.source} here, and the Hugging Face model of that name could not be fetched"
-            f" ({_first_line(error)}); with a connection, `hf download {spec.source}` fetches it"
+            f"there is no folder {source} here, and the Hugging Face model of that name could not be fetched"
+            f" ({_first_line(error)}); with a connection, `hf download {source}` fetches it"
         ) from error
 
 
@@ -153,23 +173,23 @@ def _load_folder(folder: Path, spec: ModelSpec, placement: Placement) -> Any:
 def _load_file(path: Path, placement: Placement) -> Any:
     return StableDiffusionXLPipeline.from_single_file(
         str(path),
-        config=str(_configuration_for(path)),
+        config=str(configuration_for(path, SDXL_CONFIGURATION)),
         dtype=placement.dtype,
         local_files_only=True,
         add_watermarker=False,
     )
 
 
-def _configuration_for(path: Path) -> Path:
-    """A diffusers folder with the tokenizers and configuration of a single file: the one beside it, else SDXL's own."""
+def configuration_for(path: Path, hub_id: str) -> Path:
+    """A diffusers folder with the tokenizers and configuration of a single file: the one beside it, else the hub's."""
     beside = path.with_suffix("")
     if (beside / MODEL_INDEX).is_file():
         return beside
     try:
-        return Path(snapshot_download(SDXL_CONFIGURATION, allow_patterns=list(CONFIGURATION_FILES)))
+        return Path(snapshot_download(hub_id, allow_patterns=list(CONFIGURATION_FILES)))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise WrongCheckpoint(
-            f"a single file lacks the tokenizers and the configuration. They are fetched once from {SDXL_CONFIGURATION}"
+            f"a single file lacks the tokenizers and the configuration. They are fetched once from {hub_id}"
             f" (3 MB), which could not be reached; or put a diffusers folder with them beside it as {beside.name}/"
         ) from error
 
@@ -180,21 +200,22 @@ def _check_architecture(pipeline: Any) -> None:
         raise WrongCheckpoint("its UNet is not SDXL's")
     if unet.in_channels != 4:
         raise WrongCheckpoint("it is an inpainting model, which cannot draw from words alone")
-    for name in WEIGHT_FOLDERS:
-        # What a file lacks is left without data.
+    check_all_loaded(pipeline, WEIGHT_FOLDERS)
+
+
+def check_all_loaded(pipeline: Any, parts: Iterable[str]) -> None:
+    """Raises `WrongCheckpoint` where a part's file lacked weights: those are left without data."""
+    for name in parts:
         if lacking := [weight for weight, data in getattr(pipeline, name).named_parameters() if data.is_meta]:
             raise WrongCheckpoint(f"weights are missing in {name}: {len(lacking)}, for instance {lacking[0]}")
 
 
-def _place(pipeline: Any, placement: Placement) -> None:
+def put_on_device(pipeline: Any, placement: Placement) -> None:
     """Bring all modules into one number format, and onto the device as the memory mode says."""
     # Loaded from a float16 folder, transformers' modules stay float16 whatever was asked for.
     pipeline.to(placement.dtype)
-    if placement.dtype != torch.float32 and pipeline.vae.config.force_upcast:
-        # SDXL's VAE overflows in float16. It stays in float32 instead of being converted for each picture.
-        pipeline.vae.to(torch.float32)
-    # Its convolutions are a seventh faster so on a CPU; the UNet's gain nothing there.
-    pipeline.vae.to(memory_format=torch.channels_last)
+    if pipeline.vae is not None:
+        _prepare_vae(pipeline, placement)
     if placement.vram == "full":
         pipeline.to(placement.device)
     elif placement.vram == "medium":
@@ -203,7 +224,15 @@ def _place(pipeline: Any, placement: Placement) -> None:
         pipeline.enable_sequential_cpu_offload(device=placement.device)
 
 
-def _silence_libraries() -> None:
+def _prepare_vae(pipeline: Any, placement: Placement) -> None:
+    if placement.dtype != torch.float32 and pipeline.vae.config.force_upcast:
+        # SDXL's VAE overflows in float16. It stays in float32 instead of being converted for each picture.
+        pipeline.vae.to(torch.float32)
+    # Its convolutions are a seventh faster so on a CPU; the UNet's gain nothing there.
+    pipeline.vae.to(memory_format=torch.channels_last)
+
+
+def silence_libraries() -> None:
     """Neither progress bars nor warnings into the log: some quote prompts, and what matters is checked here."""
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,33 +16,18 @@ from generation.engine.protocol import Batch, Painted, Picture, Progress
 from generation.engine.settings import PainterSettings
 from generation.errors import OutOfMemory, PaintingFailed
 from generation.painter.aids import Aids
-from generation.painter.canvas import canvas_of
-from generation.painter.conditioning import encode_prompts
+from generation.painter.canvas import Canvas, canvas_of
+from generation.painter.conditioning import PromptEmbeddings, encode_prompts
+from generation.painter.denoising import Piece
 from generation.painter.devices import choose_placement, free_memory, is_out_of_memory
-from generation.painter.forward_pass import Piece, paint_pass
+from generation.painter.forward_pass import paint_pass
 from generation.painter.models import LoadedModel, load_model
 from generation.painter.progress import BatchProgress
+from generation.painter.refiner import LoadedRefiner, load_refiner
 from generation.painter.schedulers import own_name
+from generation.painter.weirdness import made_weird
 from generation.picture import encode_png
 from generation.recipe import Recipe
-
-# What of a recipe this painter acts on. A field that is not among these must hold its default (see `_check`).
-PAINTED_FIELDS = frozenset(
-    {
-        "prompt",
-        "negative_prompt",
-        "model",
-        "width",
-        "height",
-        "seed",
-        "num_inference_steps",
-        "guidance_scale",
-        "scheduler",
-        "loras",
-        "embeddings",
-        "source",
-    }
-)
 
 
 class Painter:
@@ -55,15 +39,16 @@ class Painter:
         self._placement = choose_placement(settings)
         self._aids = Aids(settings, self._placement)
         self._model: LoadedModel | None = None
+        self._refiner: LoadedRefiner | None = None  # the model's
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
 
-    def load(self, model: ModelSpec) -> None:
     @property
     def device(self) -> str:
         """Where it paints: "cuda", "cuda:1", "mps" or "cpu"."""
         return str(self._placement.device)
 
+    def load(self, model: ModelSpec) -> None:
         """Bring the model's weights onto the device in the place of the last one's.
 
         Raises `ModelUnavailable`, or `OutOfMemory` when the device does not hold them.
@@ -88,12 +73,13 @@ class Painter:
         # 1. Check the inputs
         recipe = batch.tasks[0].recipe
         _check(batch)
-        canvases = [canvas_of(task, self._aids) for task in batch.tasks]
+        canvases = [canvas_of(task, batch.model.native_size, self._aids) for task in batch.tasks]
         if recipe.steps_to_run == 0:
             # Too little strength for a single step: the canvas itself.
             images = [canvas.finish(canvas.picture) for canvas in canvases if canvas]
             return Painted(pictures=_pictures(images, batch), seconds=time.perf_counter() - started)
         model = self._loaded(batch.model)
+        refiner = self._refiner_of(model) if recipe.refine else None
 
         # 2. Switch the LoRAs, encode the prompts with them, and paint
         model.adapters.switch(recipe.loras, batch.loras)
@@ -107,14 +93,8 @@ class Painter:
         )
         try:
             with model.without_gradients():
-                embeddings = encode_prompts(
-                    model.text_to_image, [task.recipe for task in batch.tasks], model.device, batch.embeddings
-                )
-                pieces = [
-                    Piece(recipe=task.recipe, embeddings=encoded, canvas=canvas)
-                    for task, encoded, canvas in zip(batch.tasks, embeddings, canvases, strict=True)
-                ]
-                images = self._paint_in_passes(model, pieces, progress)
+                pieces = self._pieces(model, refiner, batch, canvases)
+                images = self._paint_in_passes(model, refiner, pieces, progress)
         finally:
             # Where parts of the model wait in the main memory, those that worked last go back there.
             model.text_to_image.maybe_free_model_hooks()
@@ -123,8 +103,31 @@ class Painter:
         pictures = _pictures(images, batch, sampler=own_name(model.scheduler))
         return Painted(pictures=pictures, seconds=time.perf_counter() - started)
 
+    def _pieces(
+        self,
+        model: LoadedModel,
+        refiner: LoadedRefiner | None,
+        batch: Batch,
+        canvases: Sequence[Canvas | None],
+    ) -> list[Piece]:
+        """The batch's tasks with their conditioning."""
+        recipes = [task.recipe for task in batch.tasks]
+        encoded = encode_prompts(model.text_to_image, recipes, model.device, batch.embeddings)
+        refined: Sequence[PromptEmbeddings | None] = [None] * len(recipes)
+        if refiner is not None:
+            refined = encode_prompts(refiner.pipeline, recipes, model.device, batch.embeddings)
+        return [
+            Piece(
+                recipe=recipe,
+                embeddings=made_weird(embeddings, recipe),
+                refined=refiners and made_weird(refiners, recipe),
+                canvas=canvas,
+            )
+            for recipe, embeddings, refiners, canvas in zip(recipes, encoded, refined, canvases, strict=True)
+        ]
+
     def _paint_in_passes(
-        self, model: LoadedModel, pieces: Sequence[Piece], progress: BatchProgress
+        self, model: LoadedModel, refiner: LoadedRefiner | None, pieces: Sequence[Piece], progress: BatchProgress
     ) -> list[Image.Image]:
         """The pieces' pictures, as many in one forward pass as the memory holds."""
         images: dict[int, Image.Image] = {}
@@ -134,7 +137,7 @@ class Painter:
             in_pass = left[0]
             progress.begin(in_pass, done=passes_done, left=len(left))
             try:
-                painted = paint_pass(model, [pieces[index] for index in in_pass], progress)
+                painted = paint_pass(model, refiner, [pieces[index] for index in in_pass], progress)
                 images |= zip(in_pass, painted, strict=True)
                 passes_done += 1
                 continue
@@ -149,10 +152,15 @@ class Painter:
 
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
         if self._model is None or self._model.spec != spec:
-            self._model = None  # two models at once would not fit
+            self._model = self._refiner = None  # two models at once would not fit
             self._free_memory()
             self._model = load_model(spec, self._placement)
         return self._model
+
+    def _refiner_of(self, model: LoadedModel) -> LoadedRefiner:
+        if self._refiner is None:
+            self._refiner = load_refiner(model.spec, self._placement)
+        return self._refiner
 
     def _free_memory(self) -> None:
         gc.collect()
@@ -187,11 +195,6 @@ def _check(batch: Batch) -> None:
     """Raises `PaintingFailed` for a batch that this painter would paint wrongly."""
     if len({task.recipe.batch_key() for task in batch.tasks}) > 1:
         raise PaintingFailed(detail="recipes of different batch keys in one batch")
-    for field in dataclasses.fields(Recipe):
-        if field.name not in PAINTED_FIELDS and any(
-            getattr(task.recipe, field.name) != field.default for task in batch.tasks
-        ):
-            raise PaintingFailed(detail=f"the painter does not know what to do with {field.name!r}")
 
 
 def _pictures(images: Sequence[Image.Image], batch: Batch, *, sampler: str | None = None) -> tuple[Picture, ...]:

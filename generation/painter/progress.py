@@ -12,7 +12,7 @@ from generation.engine.protocol import Progress
 from generation.errors import PaintingCancelled
 from generation.painter.previews import Previewer, to_jpeg
 from generation.painter.schedulers import Estimate
-from generation.painter.step_callbacks import StepCallback
+from generation.painter.step_callbacks import StepCallback, steps_done
 
 
 class BatchProgress:
@@ -49,24 +49,20 @@ class BatchProgress:
         self._passes_done = done
         self._passes = done + left
 
-    def after_step(self, estimate: Estimate) -> StepCallback:
+    def after_step(self, estimate: Estimate, *, steps: int, before: int) -> StepCallback:
         """A pipeline's `callback_on_step_end` that stops the batch by raising, or tells how far it is.
 
-        Raising ends the call at once; the pipeline's own `_interrupt` would still decode the unfinished latents.
+        The pipeline's call takes `steps`; `before` were taken in this pass before it. Raising ends the call at once;
+        the pipeline's own `_interrupt` would still decode the unfinished latents.
         """
 
         def callback(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             self.check_cancelled()
-            # Some schedulers evaluate the model more than once a step.
-            step = (index + 1) * self._steps // pipeline.num_timesteps
             previews: tuple[bytes, ...] = ()
             if self._preview_every and (index + 1) % self._preview_every == 0 and estimate.latents is not None:
                 previews = self._preview(estimate.latents)
-            self._on_progress(
-                Progress(
-                    step=self._passes_done * self._steps + step, steps=self._passes * self._steps, previews=previews
-                )
-            )
+            done = self._passes_done * self._steps + before + steps_done(pipeline, index, steps)
+            self._on_progress(Progress(step=done, steps=self._passes * self._steps, previews=previews))
             return {}
 
         return callback

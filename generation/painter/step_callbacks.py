@@ -19,3 +19,25 @@ def in_turn(callbacks: Sequence[StepCallback]) -> StepCallback:
         return changed
 
     return callback
+
+
+def steps_done(pipeline: Any, index: int, steps: int) -> int:
+    """Of `steps` that a call takes, those that are done after its callback of that index.
+
+    Schedulers of second order evaluate the model twice a step, but for the last.
+    """
+    if index + 1 >= pipeline.num_timesteps:
+        return steps
+    done: int = (index + 1) // pipeline.scheduler.order
+    return done
+
+
+def stop_after(until: int, *, of: int) -> StepCallback:
+    """Ends a call that would take `of` steps after so many; what remains is passed over."""
+
+    def callback(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if steps_done(pipeline, index, of) >= until:
+            pipeline._interrupt = True
+        return {}
+
+    return callback

@@ -14,7 +14,7 @@ from PIL import Image
 from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Picture, Task
 from generation.errors import OutOfMemory, PaintingFailed
-from generation.painter.painter import PAINTED_FIELDS, Painter, pictures_at_once
+from generation.painter.painter import Painter, pictures_at_once
 from generation.painter.schedulers import SCHEDULERS
 from generation.picture import read_recipe
 from generation.recipe import Recipe, Source
@@ -171,10 +171,6 @@ class TestBatches:
     def test_recipes_that_cannot_share_a_pass_are_refused(self, painter: Painter, tiny: ModelSpec) -> None:
         with pytest.raises(PaintingFailed, match="batch key"):
             paint(painter, tiny, recipe(), recipe(guidance_scale=2.0))
-
-    def test_every_field_of_a_recipe_is_painted(self) -> None:
-        """A new field belongs into `PAINTED_FIELDS` once the painter acts on it; until then it is refused."""
-        assert {field.name for field in dataclasses.fields(Recipe)} == PAINTED_FIELDS
 
     def test_pictures_carry_their_recipe(self, painter: Painter, tiny: ModelSpec) -> None:
         picture = one(painter, tiny, recipe("ein Boot — 船", negative_prompt="fog"))
