@@ -99,6 +99,13 @@ async def test_a_picture_comes_out_as_a_plain_png(form: str) -> None:
     assert upload.recipe is None
 
 
+@pytest.mark.parametrize("greys", [(0, 255), (0, 0), (255, 255), (3, 130)])
+async def test_what_a_mask_is_checked_by_is_told(greys: tuple[int, int]) -> None:
+    mask = Image.new("L", (48, 32), greys[0])
+    mask.paste(greys[1], (0, 0, 1, 1))
+    assert (await Intake().take_in(saved(mask, "PNG"))).greys == greys
+
+
 async def test_metadata_goes_but_a_recipe_of_ours_is_handed_over() -> None:
     upload = await Intake().take_in(encode_png(flag(), RECIPE))
     assert upload.recipe == RECIPE
@@ -341,8 +348,9 @@ async def test_a_child_that_lies_is_not_believed() -> None:
         b'{"refused": "out_of_credits", "fields": {}}\n',
         b'{"width": 1, "height": 1, "recipe": {"version": 1, "prompt": 3}}\n' + png,
         b'{"width": 1, "height": 1, "recipe": null, "parameters": {"prompt": "a"}}\n' + png,
-        b'{"width": -1, "height": 1, "recipe": null, "parameters": null}\n' + png,
-        b'{"width": 1, "height": 1, "recipe": null, "parameters": null}\nGIF89a',
+        b'{"width": 1, "height": 1, "greys": [0], "recipe": null, "parameters": null}\n' + png,
+        b'{"width": -1, "height": 1, "greys": [0, 9], "recipe": null, "parameters": null}\n' + png,
+        b'{"width": 1, "height": 1, "greys": [0, 9], "recipe": null, "parameters": null}\nGIF89a',
     ):
         with pytest.raises(UploadUnreadable):
             parent._read(answer)

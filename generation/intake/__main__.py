@@ -31,6 +31,7 @@ def main(max_pixels: int, memory: int, cpu_seconds: int, result_bytes: int) -> N
     told = {
         "width": picture.width,
         "height": picture.height,
+        "greys": picture.convert("L").getextrema(),
         "recipe": None if recipe is None else recipe.to_dict(),
         "parameters": None if parameters is None else dataclasses.asdict(parameters),
     }

@@ -38,12 +38,14 @@ _REFUSALS: dict[str, type[RequestRejected]] = {
 class Upload:
     """A picture that was taken in: an RGB PNG without metadata, its size in pixels, and what it told of its making.
 
-    The recipe is one of ours by its form, the parameters are in the WebUI's; anybody can write such a file.
+    `greys` are its darkest and its brightest pixel, 0 to 255. The recipe is one of ours by its form, the parameters are
+    in the WebUI's; anybody can write such a file.
     """
 
     png: bytes
     width: int
     height: int
+    greys: tuple[int, int]
     recipe: Recipe | None = None
     parameters: Parameters | None = None
 
@@ -111,11 +113,19 @@ def _read(answer: bytes) -> Upload:
         recipe = None if told["recipe"] is None else Recipe.from_dict(told["recipe"])
         parameters = None if told["parameters"] is None else _parameters(**told["parameters"])
         width, height = int(told["width"]), int(told["height"])
+        darkest, brightest = map(int, told["greys"])
     except (ValueError, KeyError, TypeError, AttributeError, InvalidRecipe) as error:
         raise UploadUnreadable from error
     if not png.startswith(PNG_SIGNATURE) or min(width, height) < 1:
         raise UploadUnreadable
-    return Upload(png=png, width=width, height=height, recipe=recipe, parameters=parameters)
+    return Upload(
+        png=png,
+        width=width,
+        height=height,
+        greys=(darkest, brightest),
+        recipe=recipe,
+        parameters=parameters,
+    )
 
 
 def _parameters(*, prompt: object, negative_prompt: object, settings: dict[object, object]) -> Parameters:
