@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import discord
 import structlog
@@ -24,7 +24,11 @@ from generation.job import Job
 if TYPE_CHECKING:
     from bot.client import Interaction
 
+T = TypeVar("T")
+
 ORDER_SECONDS = 0.2  # how long an order may take before its answer is deferred
+# Among an interaction's `extras`: its answer is a "Thinking…" that everyone sees.
+DEFERRED = "deferred"
 # What an answer may fail with: the person is gone, or Discord is. There is nobody left to tell.
 ANSWER_ERRORS = (discord.DiscordException, *CONNECTION_ERRORS)
 # Without these a message can be sent and edited through an interaction only.
@@ -57,7 +61,12 @@ async def answer_later(interaction: Interaction) -> None:
 
 
 async def tell(interaction: Interaction, sentence: str, *, view: discord.ui.View | None = None) -> None:
-    """Say something that only the person sees."""
+    """Say something that only the person sees, also where everyone saw that the answer is on its way."""
+    if interaction.extras.pop(DEFERRED, False):
+        # What comes after a deferral takes its place, and is as public: it has to be over, and gone, before.
+        ending = interaction.client.services.messages.say("notices.withdrawn", interaction.locale.value)
+        await interaction.edit_original_response(content=ending, allowed_mentions=MENTION_NOBODY)
+        await interaction.delete_original_response()
     say = interaction.followup.send if interaction.response.is_done() else interaction.response.send_message
     await say(sentence, ephemeral=True, allowed_mentions=MENTION_NOBODY, view=view or discord.utils.MISSING)
 
@@ -92,6 +101,15 @@ def may_post(interaction: Interaction) -> None:
         raise ChannelReadOnly
 
 
+async def bring(interaction: Interaction, bringing: Coroutine[None, None, T]) -> T:
+    """Wait for what an order needs, such as a picture to start from, as `order` waits for the order.
+
+    Raises `RequestRejected` if it cannot be had, or the person may not order here.
+    """
+    _may_order(interaction, bringing)
+    return await _deferring(interaction, bringing)
+
+
 async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -> None:
     """Place an order and answer with its status message. Raises `RequestRejected` if it is not taken.
 
@@ -99,11 +117,7 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
     """
     services = interaction.client.services
     courier, receipt = services.courier, services.routes.receipt(interaction)
-    try:
-        may_post(interaction)
-    except RequestRejected:
-        placing.close()
-        raise
+    _may_order(interaction, placing)
 
     async def place() -> tuple[Job, bool]:
         async with interaction.client.placing:
@@ -111,14 +125,7 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
         # Nothing is awaited between the two, so the courier knows of the job before the queue has news of it.
         return job, courier.expect(job, receipt, customer_of(interaction))
 
-    placed = asyncio.create_task(place())
-    done, _ = await asyncio.wait({placed}, timeout=ORDER_SECONDS)
-    if not done:
-        try:
-            await interaction.response.defer(thinking=True)
-        except ANSWER_ERRORS as error:  # the order is under way all the same
-            structlog.get_logger(__name__).warning("undeferred", interaction_id=interaction.id, failed=repr(error))
-    job, is_new = await placed
+    job, is_new = await _deferring(interaction, place())
     first_words = courier.first_words(job.id) if is_new else None
     if first_words is None:  # Discord delivered the same interaction twice, or a deferral took very long
         return
@@ -133,7 +140,31 @@ async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -
         await _warn_of_closed_channel(interaction)
 
 
+def _may_order(interaction: Interaction, work: Coroutine[None, None, Any]) -> None:
+    """Raises `ChannelReadOnly`; then the work is never begun."""
+    try:
+        may_post(interaction)
+    except RequestRejected:
+        work.close()
+        raise
+
+
+async def _deferring(interaction: Interaction, work: Coroutine[None, None, T]) -> T:
+    """What comes of the work; where that takes a moment, the answer is deferred in public."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=ORDER_SECONDS)
+    if not done and not interaction.response.is_done():
+        try:
+            await interaction.response.defer(thinking=True)
+        except ANSWER_ERRORS as error:  # the order is under way all the same
+            structlog.get_logger(__name__).warning("undeferred", interaction_id=interaction.id, failed=repr(error))
+        else:
+            interaction.extras[DEFERRED] = True
+    return await task
+
+
 async def _answer(interaction: Interaction, parcel: Parcel) -> int | None:
+    interaction.extras.pop(DEFERRED, None)
     if interaction.response.is_done():
         message = await interaction.edit_original_response(
             content=parcel.content, view=parcel.view, allowed_mentions=MENTION_NOBODY

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,11 +22,14 @@ import discord
 import structlog
 
 from bot.catalogue import build_catalogue
+from bot.cdn import Cdn, DiscordCdn
 from bot.client import LimnerClient, Services
 from bot.commands.imagine import imagine_command
+from bot.commands.menus import upscale_menu, vary_menu
 from bot.commands.mine import info_command, queue_command
 from bot.commands.quota import quota_group
 from bot.commands.texts import CatalogueTranslator, Texts
+from bot.commands.uploads import upscale_command, vary_command
 from bot.config import Config, read_token
 from bot.delivery import Courier
 from bot.message_routes import CONNECTION_ERRORS, MessageRoutes
@@ -35,6 +38,8 @@ from bot.metrics import Health, Metrics, serve_metrics
 from bot.orders import Orders
 from bot.single_instance import only_instance
 from bot.status import StatusWriter
+from bot.upload_orders import UploadOrders
+from bot.uploads import Uploads
 from bot.views.again import AgainButton
 from bot.views.cancel import CancelButton
 from bot.views.grid import PickButton
@@ -44,6 +49,7 @@ from generation.engine.local import LocalEngine
 from generation.engine.protocol import Engine, WorkerState
 from generation.engine.settings import EngineSettings
 from generation.errors import LimnerError
+from generation.intake.intake import Intake
 from generation.job import JobStatus
 from generation.queue.dispatcher import Dispatcher
 from storage.errors import StorageOutdated
@@ -123,10 +129,15 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    config: Config, *, engine_settings: EngineSettings | None = None, clock: Clock | None = None
+    config: Config,
+    *,
+    engine_settings: EngineSettings | None = None,
+    clock: Clock | None = None,
+    cdn: Callable[[LimnerClient], Cdn] | None = None,
 ) -> AsyncIterator[App]:
     """Build the bot on its database and files; a database without tables gets them.
 
+    `cdn` is where the files of people lie, for a Discord that is not the real one.
     Raises `AlreadyRunning`, `StorageOutdated` (run `python -m bot migrate`), `StorageUnavailable` or `StylesInvalid`.
     """
     clock = clock or SystemClock()
@@ -145,6 +156,8 @@ async def open_app(
         )
         client = LimnerClient(api_url=config.discord.api_url, shard_count=config.discord.shard_count, clock=clock)
         routes = MessageRoutes(client, clock=clock)
+        intake = Intake(config.limits.intake())
+        files = await stack.enter_async_context(DiscordCdn()) if cdn is None else cdn(client)
         # The queue is told of orders and tells of jobs: of the three, it is built last.
         orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: dispatcher.submit(job))
         courier = Courier(
@@ -170,6 +183,8 @@ async def open_app(
             catalogue=catalogue,
             dispatcher=dispatcher,
             orders=orders,
+            uploads=Uploads(cdn=files, intake=intake, storage=storage),
+            upload_orders=UploadOrders(orders=orders, catalogue=catalogue),
             courier=courier,
             routes=routes,
             messages=messages,
@@ -184,8 +199,10 @@ async def _furnish(client: LimnerClient, services: Services) -> None:
     client.services = services
     texts = Texts(services.messages)
     await client.tree.set_translator(CatalogueTranslator(services.messages))
-    for build in (imagine_command, queue_command, info_command, quota_group):
+    for build in (imagine_command, vary_command, upscale_command, queue_command, info_command, quota_group):
         client.tree.add_command(build(services, texts))
+    for build_menu in (vary_menu, upscale_menu):
+        client.tree.add_command(build_menu(services, texts))
     client.listen_to(CancelButton, PickButton, AgainButton, DeriveButton)
 
 

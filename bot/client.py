@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bot.messages import Messages
     from bot.metrics import Metrics
     from bot.orders import Orders
+    from bot.upload_orders import UploadOrders
+    from bot.uploads import Uploads
     from bot.views.button import LimnerButton
     from generation.catalogue import Catalogue
     from generation.clock import Clock
@@ -62,6 +64,8 @@ class Services:
     catalogue: Catalogue
     dispatcher: Dispatcher
     orders: Orders
+    uploads: Uploads
+    upload_orders: UploadOrders
     courier: Courier
     routes: MessageRoutes
     messages: Messages

@@ -26,6 +26,7 @@ from bot.app import open_app
 from bot.config import Config
 from bot.config_errors import PREFIX
 from bot.config_sections import SQLITE, DiscordSection
+from bot.demo_cdn import DemoCdn
 from bot.messages import load_messages
 from generation.errors import LimnerError, ModelUnavailable
 
@@ -87,7 +88,7 @@ async def demonstrated(config: Config, port: int) -> AsyncIterator[tuple[LivePag
     except ImportError as error:
         raise DemoNotInstalled(detail=str(error)) from error
     async with (
-        open_app(config) as app,
+        open_app(config, cdn=DemoCdn) as app,
         open_page(app.client, port, topic=load_messages().say("demo.topic")) as page,
         app.working() as queue,
     ):

@@ -104,7 +104,7 @@ def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
         ),
         Flag(name="draft", aliases=("turbo",), field="draft", allowed="", example="--draft", constant=True),
         Flag(
-            name="strength", field="strength", allowed="0 … 1", example="--strength 0.6",
+            name="strength", option="strength", field="strength", allowed="0 … 1", example="--strength 0.6",
             read=number(0, 1), write=plain,
         ),
         Flag(name="hires", field="hires", allowed="1 … 2", example="--hires 1.5", read=number(1, 2), write=plain),

@@ -76,6 +76,14 @@ class Uploads:
         """Where links may lead."""
         return self._cdn.hosts
 
+    async def bring(
+        self, interaction: Interaction, customer: Customer, picture: discord.Attachment | PictureLink
+    ) -> Brought:
+        """What was attached, or what a link leads to."""
+        if isinstance(picture, discord.Attachment):
+            return await self.attachment(customer, picture)
+        return await self.link(interaction, customer, picture)
+
     async def attachment(self, customer: Customer, attachment: discord.Attachment) -> Brought:
         """What somebody attached."""
         return await self.file(customer, await self.fetch(attachment))

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import discord
 from discord import app_commands
 
-from bot.answering import customer_of, order, rejections_told
+from bot.answering import bring, customer_of, order, rejections_told
 from bot.client import Interaction, LimnerClient, Services
 from bot.commands.texts import Command, Texts
 from bot.flag_table import MAX_COUNT
 from bot.flag_values import RAW
+from bot.picture_links import TwoPictures, take_link
 
 MAX_CHOICES = 25  # that Discord shows of an autocompletion
 MAX_CHOICE_NAME = 100  # characters
@@ -31,13 +32,24 @@ def imagine_command(services: Services, texts: Texts) -> Command:
         negative: str | None = None,
         lora: str | None = None,
         count: app_commands.Range[int, 1, MAX_COUNT] | None = None,
+        image: discord.Attachment | None = None,
     ) -> None:
         options = {
             "aspect": aspect, "seed": seed, "style": style, "negative": negative, "lora": lora, "count": count,
         }  # fmt: skip
         async with rejections_told(interaction):
-            request = services.orders.parser.parse(prompt, options)
-            await order(interaction, services.orders.imagine(customer_of(interaction), request))
+            text, link = take_link(prompt, services.uploads.hosts)
+            if image is not None and link is not None:
+                raise TwoPictures
+            starts_from = link if image is None else image
+            request = services.orders.parser.parse(text, options, wordless=starts_from is not None)
+            customer = customer_of(interaction)
+            if starts_from is None:
+                await order(interaction, services.orders.imagine(customer, request))
+                return
+            brought = await bring(interaction, services.uploads.bring(interaction, customer, starts_from))
+            placing = services.orders.imagine(customer, request, brought.picture, parent_image_id=brought.image_id)
+            await order(interaction, placing)
 
     async def aspects(_: Interaction, typed: str) -> Choices:
         return choices(dict.fromkeys(USUAL_ASPECTS, ""), typed)

@@ -25,7 +25,8 @@ def nodes(command: dict[str, Any], path: str = "") -> list[tuple[str, dict[str, 
 async def test_every_name_and_description_keeps_the_rules_and_comes_from_the_catalogue(world: World) -> None:
     tree, messages = world.app.client.tree, load_messages()
     sentences = {messages.say(key) for key in messages.keys_of("en") if key.startswith("commands.")}
-    found = [node for command in tree.get_commands() for node in nodes(command.to_dict(tree))]
+    commands = [command for command in tree.get_commands() if not isinstance(command, app_commands.ContextMenu)]
+    found = [node for command in commands for node in nodes(command.to_dict(tree))]
     paths = [path for path, _ in found]
     assert len(paths) == len(set(paths))
     for path, node in found:
@@ -35,6 +36,14 @@ async def test_every_name_and_description_keeps_the_rules_and_comes_from_the_cat
     assert {path for path, node in found if " " in path and node["type"] == SUBCOMMAND} == {
         f"quota {name}" for name in ("show", "set", "grant", "reset", "default")
     }
+
+
+async def test_menus_are_named_by_the_catalogue(world: World) -> None:
+    messages = load_messages()
+    names = [command.name for command in world.app.client.tree.get_commands(type=discord.AppCommandType.message)]
+    assert "Vary" in names
+    assert set(names) <= {messages.say(key) for key in messages.keys_of("en") if key.startswith("menus.")}
+    assert all(1 <= len(name) <= 32 for name in names)
 
 
 async def test_quota_is_for_moderators_in_servers(world: World) -> None:

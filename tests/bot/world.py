@@ -30,6 +30,7 @@ from simcord.results import InteractionResult
 
 from bot.app import App, open_app
 from bot.config import load_config
+from bot.demo_cdn import DemoCdn
 from bot.views.double_click import DOUBLE_CLICK_SECONDS
 from generation.clock import SystemClock
 from generation.engine.settings import EngineSettings
@@ -154,7 +155,12 @@ class World:
     async def start(self) -> None:
         """Start the bot anew on the same database."""
         self.app = await self.running.enter_async_context(
-            open_app(load_config(self.folder / "config.toml"), engine_settings=self.engine_settings, clock=self.clock)
+            open_app(
+                load_config(self.folder / "config.toml"),
+                engine_settings=self.engine_settings,
+                clock=self.clock,
+                cdn=DemoCdn,
+            )
         )
         await self.env.restart_bot(self.app.client)
         await self.running.enter_async_context(self.app.working())
@@ -175,7 +181,7 @@ async def open_world(
     async with AsyncExitStack() as outer:
         running = await outer.enter_async_context(AsyncExitStack())
         app = await running.enter_async_context(
-            open_app(load_config(folder / "config.toml"), engine_settings=engine_settings, clock=clock)
+            open_app(load_config(folder / "config.toml"), engine_settings=engine_settings, clock=clock, cdn=DemoCdn)
         )
         # What `simcord.run` does, without the part that pytest's fixtures cannot undo: they end in another context.
         env = Env(app.client, shard_count=1, settle_timeout=PATIENCE)
