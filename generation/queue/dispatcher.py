@@ -8,35 +8,29 @@ result for a job that is no longer leased to its worker.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import structlog
 
 from generation.catalogue import Catalogue
 from generation.clock import Clock
-from generation.engine.protocol import Batch, Engine, Picture, Progress, Task, WorkerInfo, WorkerState
+from generation.engine.protocol import Batch, Engine, Progress, Task, WorkerInfo
 from generation.errors import EngineDead, LimnerError, ModelUnavailable, PaintingCancelled, WorkerError
-from generation.job import MAX_ATTEMPTS, Job, JobStatus
+from generation.job import Job, JobStatus
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
-from generation.queue.estimate import Outlook, Speeds, forecast
+from generation.queue.estimate import Outlook, Speeds
 from generation.queue.listener import JobProgress, QueueListener
+from generation.queue.outlooks import Outlooks
 from generation.queue.policy import FairQueue, QueuedJob
 from generation.queue.running import RunningBatch
 from generation.queue.settings import QueueSettings
+from generation.queue.settling import Settling
 from generation.queue.store import JobStore
 from generation.queue.trouble import Trouble
+from generation.queue.waiting import comes_within, unless
 
 __all__ = ["SOURCE_GONE", "Dispatcher", "JobProgress", "Outlook", "QueueListener", "QueueSettings"]
-
-# From the start of a worker's process until it can load a model: PyTorch takes its time to be imported.
-START_SECONDS = 5.0
-# A forecast is made anew after so many seconds even if nothing changed: a batch may take longer than it should.
-FORECAST_AGE = 5.0
-
-T = TypeVar("T")
 
 
 class Dispatcher:
@@ -63,9 +57,14 @@ class Dispatcher:
         self._queue = FairQueue()
         self._speeds = Speeds(catalogue)
         self._trouble = Trouble(settings, clock)
+        self._settling = Settling(
+            store=store, queue=self._queue, catalogue=catalogue, listener=listener, trouble=self._trouble
+        )
         # In order of their start; a worker's next one may begin while its last one is still being settled.
         self._running: list[RunningBatch] = []
-        self._outlooks: tuple[float, dict[int, Outlook]] | None = None
+        self._outlooks = Outlooks(
+            queue=self._queue, running=self._running, engine=engine, speeds=self._speeds, clock=clock
+        )
         self._wake = asyncio.Event()  # something waits to be picked, or the program stops
         self._stopping = asyncio.Event()
         self._drained = asyncio.Event()
@@ -124,10 +123,7 @@ class Dispatcher:
 
     def outlook(self, job_id: int) -> Outlook | None:
         """Place and times of a job that waits; None for any other."""
-        now = self._clock.monotonic()
-        if self._outlooks is None or now - self._outlooks[0] > FORECAST_AGE:
-            self._outlooks = (now, forecast(self._queue, self._seats(now), self._speeds))
-        return self._outlooks[1].get(job_id)
+        return self._outlooks.of(job_id)
 
     def depth(self) -> int:
         """How many jobs wait."""
@@ -140,7 +136,7 @@ class Dispatcher:
         await self._load()
         while not self._stopping.is_set():
             await self._rest()
-            worker = await self._unless_stopped(self._engine.idle())
+            worker = await unless(self._stopping, self._engine.idle())
             if worker is None:
                 return
             if self._queue:
@@ -179,7 +175,7 @@ class Dispatcher:
         with self._trouble.survive("batch_not_leased", *running.ids) as attempt:
             batch = await self._lease(running)
         if attempt.error is not None:
-            await self._hand_back(running)
+            await self._settling.hand_back(running)
         if batch is None:
             self._running.remove(running)
         else:
@@ -196,8 +192,8 @@ class Dispatcher:
             try:
                 needed += await tasks_of(job, store=self._store, catalogue=self._catalogue)
             except CannotRun as error:
-                if await self._store.fail(job.id, error=error.key, worker=worker):
-                    await self._follow(job.id)
+                self._log.warning("job_cannot_run", job_id=job.id, error=error.key, reason=str(error.__cause__ or ""))
+                await self._settling.fail(running, job, error=error.key)
             else:
                 running.jobs[job.id] = job
         for job in running.wanted_jobs():  # some may have been called off while the sources were read
@@ -213,7 +209,7 @@ class Dispatcher:
             with self._trouble.survive("batch_not_settled", *running.ids) as attempt:
                 await self._paint(running, batch)
             if attempt.error is not None:
-                await self._try_again(running, attempt.error)
+                await self._settling.try_again(running, attempt.error)
         finally:
             self._running.remove(running)
             self._moved()
@@ -230,58 +226,18 @@ class Dispatcher:
             painted = await self._engine.paint(running.worker.name, batch, on_progress)
         except PaintingCancelled:
             running.painting = False
-            await self._hand_back(running)
+            await self._settling.hand_back(running)
         except LimnerError as error:
             running.painting = False
             self._log.warning("batch_failed", job_ids=running.ids, worker=running.worker.name, error=str(error))
             # Weights are the whole batch's; whatever else is wrong may be one neighbour's fault.
             alone = len(running.jobs) == 1 and not isinstance(error, WorkerError)
-            await self._try_again(running, error, useless=alone or isinstance(error, ModelUnavailable))
+            await self._settling.try_again(running, error, useless=alone or isinstance(error, ModelUnavailable))
         else:
             running.painting = False
             running.teach(self._speeds, batch, painted, self._clock.monotonic())
             for job in running.wanted_jobs():
-                await self._finish(running, job, running.pictures(batch, painted, job.id))
-
-    async def _finish(self, running: RunningBatch, job: Job, pictures: Sequence[Picture]) -> None:
-        with self._trouble.survive("job_not_finished", job.id) as attempt:
-            done = await self._store.finish(job.id, worker=running.worker.name, pictures=pictures)
-            if done is not None:
-                self._trouble.over()
-                self._listener.job_ended(done)
-        if attempt.error is not None:
-            await self._try_again(running, attempt.error, only=job)
-
-    async def _try_again(
-        self, running: RunningBatch, error: Exception, *, useless: bool = False, only: Job | None = None
-    ) -> None:
-        """Back to the queue, where each job will run alone; or failed, after its last attempt or if that is useless."""
-        key = error.key if isinstance(error, LimnerError) else LimnerError.key
-        for job in running.wanted_jobs() if only is None else (only,):
-            with self._trouble.survive("job_not_returned", job.id):
-                if useless or job.attempt >= MAX_ATTEMPTS:
-                    await self._store.fail(job.id, error=key, worker=running.worker.name)
-                else:
-                    await self._store.retry(job.id, worker=running.worker.name)
-                # Also if nothing changed: what raised may have been durable all the same.
-                await self._follow(job.id)
-
-    async def _hand_back(self, running: RunningBatch) -> None:
-        """Let the batch's jobs wait again as if they had not been picked."""
-        with self._trouble.survive("batch_not_handed_back", *running.ids):
-            await self._store.hand_back(running.ids, worker=running.worker.name)
-        for job_id in running.ids:
-            self._queue.give_back(running.picked[job_id])
-
-    async def _follow(self, job_id: int) -> None:
-        """Do what a job's status asks for now that it was settled. Of a cancelled one, `cancel` tells."""
-        job = await self._store.get(job_id)
-        if job is None:
-            return
-        if job.status is JobStatus.QUEUED:
-            self._queue.give_back(QueuedJob.of(job, self._catalogue))
-        elif job.status in (JobStatus.DONE, JobStatus.FAILED):
-            self._listener.job_ended(job)
+                await self._settling.finish(running, job, running.pictures(batch, painted, job.id))
 
     async def _drain(self) -> None:
         """Let running batches end for as long as the grace lasts, then hand back what is still being painted."""
@@ -296,13 +252,13 @@ class Dispatcher:
                 running.task.cancel()
         await asyncio.wait(tasks)  # a batch that is being settled is left to its end
         for running in painting:
-            await self._hand_back(running)
+            await self._settling.hand_back(running)
 
     # Upkeep
 
     async def _keep_up(self) -> None:
         """Renew the leases of what runs, take back what was lost, and take in what trouble hid from us."""
-        while not await _comes_within(self._settings.lease_seconds / 3, self._drained):
+        while not await comes_within(self._settings.lease_seconds / 3, self._drained):
             with self._trouble.survive("leases_not_kept"):
                 for running in list(self._running):
                     await self._store.renew(running.ids, worker=running.worker.name, until=self._lease_end())
@@ -328,47 +284,16 @@ class Dispatcher:
         if jobs:
             self._moved()
 
-    # Small things
-
     def _lease_end(self) -> datetime:
         return self._clock.now() + timedelta(seconds=self._settings.lease_seconds)
 
     def _moved(self) -> None:
         """Something came, went or ended."""
-        self._outlooks = None
+        self._outlooks.forget()
         if self._queue:
             self._wake.set()
         self._listener.queue_changed()
 
-    def _seats(self, now: float) -> list[tuple[WorkerInfo, float]]:
-        """The workers that may take jobs, each with the seconds until it is idle."""
-        workers = [worker for worker in self._engine.workers() if worker.state is not WorkerState.DEAD]
-        if not workers:  # none has started yet: suppose one
-            workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]
-        busy = {running.worker.name: running.seconds_left(now) for running in self._running}
-        starting = {worker.name: START_SECONDS for worker in workers if worker.state is WorkerState.STARTING}
-        return [(worker, busy.get(worker.name, starting.get(worker.name, 0.0))) for worker in workers]
-
     async def _rest(self) -> None:
         """Leave the store alone for a while after trouble with it; a stop ends the rest."""
-        await _comes_within(self._trouble.rest_seconds(), self._stopping)
-
-    async def _unless_stopped(self, awaitable: Awaitable[T]) -> T | None:
-        """What it gives, or None when the program stops before."""
-        wanted = asyncio.ensure_future(awaitable)
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({wanted, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return None if self._stopping.is_set() else wanted.result()
-        finally:
-            wanted.cancel()
-            stopping.cancel()
-            await asyncio.gather(wanted, stopping, return_exceptions=True)
-
-
-async def _comes_within(seconds: float, event: asyncio.Event) -> bool:
-    """Wait for an event, but not longer than that; whether it came."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
+        await comes_within(self._trouble.rest_seconds(), self._stopping)
