@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from generation.catalogue import ModelSpec
 from generation.clock import Clock
+from generation.engine.child import ChildProcess
 from generation.engine.frames import (
     Cancel,
     Done,
@@ -36,12 +30,6 @@ from generation.engine.protocol import Batch, Painted, Progress, WorkerInfo, Wor
 from generation.engine.settings import EngineSettings, PainterSettings
 from generation.errors import ModelUnavailable, WorkerLost
 
-ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child shall import these and no others
-# How long a process whose socket is closed may take to be gone by itself.
-FAREWELL_SECONDS = 2.0
-REAP_EVERY = 0.01
-# How long what it printed may still be read then: a process of its own making may keep the pipe open for ever.
-LAST_OUTPUT_SECONDS = 1.0
 # How long an interpreter may take to its first word, on a slow disk and a busy machine.
 FIRST_WORD_SECONDS = 120.0
 
@@ -59,8 +47,7 @@ class _Current:
 class WorkerProcess:
     """One worker through all its processes. `live` runs it; `changed` is called whenever its state may be another.
 
-    Everything is called on one event loop, in a thread that stays until the program ends: Linux ends a child with the
-    *thread* that started it (see `worker._die_with_parent`).
+    Everything is called on one event loop, in a thread that stays until the program ends (see `ChildProcess`).
     """
 
     def __init__(
@@ -82,7 +69,7 @@ class WorkerProcess:
         self._clock = clock
         self._changed = changed
         self._log = structlog.get_logger(__name__).bind(worker=name)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: ChildProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._current: _Current | None = None
         self._number = 0
@@ -97,7 +84,7 @@ class WorkerProcess:
     @property
     def pid(self) -> int | None:
         """The process that runs now."""
-        return None if self._process is None else self._process.pid
+        return None if self._child is None else self._child.pid
 
     def info(self) -> WorkerInfo:
         """The worker as the queue sees it."""
@@ -162,17 +149,15 @@ class WorkerProcess:
     async def _one_life(self) -> bool:
         """From the start of a process to its burial. False: another one would end the same."""
         try:
-            process, ours = self._spawn()
+            child = ChildProcess.start(name=self.name, painter=self._settings.painter, clock=self._clock, log=self._log)
         except OSError as error:  # no memory or no process to be had
             self.last_words = str(error)
             return True
-        self._process = process
-        said: deque[str] = deque(maxlen=3)
-        relay = asyncio.create_task(self._relay_output(process, said))
-        self._log.info("worker_started", pid=process.pid)
+        self._child = child
+        self._log.info("worker_started", pid=child.pid)
         worth_another = True
         try:
-            reader, self._writer = await asyncio.open_connection(sock=ours)
+            reader, self._writer = await asyncio.open_connection(sock=child.socket)
             self._send(
                 Start(
                     settings=self._painter,
@@ -182,41 +167,16 @@ class WorkerProcess:
             )
             worth_another = await self._listen(reader)
         finally:
-            ours.close() if self._writer is None else self._writer.close()
+            child.socket.close() if self._writer is None else self._writer.close()
             self._writer = None
-            await self._bury(process)
-            await asyncio.wait({relay}, timeout=LAST_OUTPUT_SECONDS)
-            relay.cancel()
-            self._process = None
-            self.last_words = " | ".join(filter(None, [self.last_words, _how_it_ended(process.returncode), *said]))
+            ending = await child.bury()
+            self._child = None
+            self.last_words = " | ".join(filter(None, [self.last_words, ending]))
             self._model, self._loras = None, ()
             if self._current is not None and not self._current.answer.done():
                 self._current.answer.set_exception(WorkerLost(detail=self.last_words))
             self._current = None
         return worth_another
-
-    def _spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """A new process and our end of the socket to it.
-
-        Not asyncio's subprocess: that would watch each process with a thread. The socket's end tells us as much.
-        """
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-u", "-m", "generation.engine.worker"]
-        command += ["--socket", str(theirs.fileno()), "--parent", str(os.getpid())]
-        command += ["--name", self.name, "--painter", self._settings.painter]
-        search_path = [str(ROOT), os.getenv("PYTHONPATH", "")]
-        with contextlib.ExitStack() as on_failure, theirs:
-            on_failure.callback(ours.close)
-            process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
-            )
-            on_failure.pop_all()
-        return process, ours
 
     async def _listen(self, reader: asyncio.StreamReader) -> bool:
         """Take in frames until the process is gone or has to be killed."""
@@ -277,30 +237,6 @@ class WorkerProcess:
             patience = min(patience, self._settings.hang_seconds - since)
         return patience
 
-    async def _relay_output(self, process: subprocess.Popen[bytes], said: deque[str]) -> None:
-        """What the process prints goes to our log, line by line, and the last lines are kept."""
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), process.stdout
-        )
-        rest = ""
-        with contextlib.closing(transport):
-            while chunk := await reader.read(1 << 16):
-                *lines, rest = (rest + chunk.decode(errors="replace")).splitlines(keepends=True)
-                if rest.endswith(("\n", "\r")) or len(rest) > 1 << 16:
-                    lines, rest = [*lines, rest], ""
-                for line in filter(None, map(str.strip, lines)):
-                    said.append(line)
-                    self._log.info("worker_output", line=line)
-
-    async def _bury(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until the process is gone, with some help. Its device's memory is free then."""
-        until = self._clock.monotonic() + FAREWELL_SECONDS
-        while process.poll() is None:
-            if self._clock.monotonic() > until:
-                process.kill()
-            await asyncio.sleep(REAP_EVERY)
-
     # Small things
 
     def _become(self, state: WorkerState) -> None:
@@ -312,8 +248,8 @@ class WorkerProcess:
             self._writer.write(encode(frame))
 
     def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+        if self._child is not None:
+            self._child.kill()
 
     async def _pause(self) -> None:
         """Between a death and the next start; a close ends it."""
@@ -323,9 +259,3 @@ class WorkerProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
-
-
-def _how_it_ended(status: int | None) -> str:
-    if status is None:
-        return "still there"
-    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

@@ -1,0 +1,103 @@
+"""One process of a worker, from its start to its burial: its socket, what it prints, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any, Self
+
+from generation.clock import Clock
+
+ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child shall import these and no others
+# How long a process whose socket is closed may take to be gone by itself.
+FAREWELL_SECONDS = 2.0
+REAP_EVERY = 0.01
+# How long what it printed may still be read then: a process of its own making may keep the pipe open for ever.
+LAST_OUTPUT_SECONDS = 1.0
+KEPT_LINES = 3  # of what it printed last
+
+
+class ChildProcess:
+    """A worker's process. `socket` is our end of the connection to it; whoever uses it closes it.
+
+    Everything is called on one event loop, in a thread that stays until the program ends: Linux ends a child with the
+    *thread* that started it (see `worker._die_with_parent`).
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket, *, clock: Clock, log: Any) -> None:
+        self.socket = connection
+        self._process = process
+        self._clock = clock
+        self._log = log
+        self._said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._relay = asyncio.create_task(self._relay_output())
+
+    @classmethod
+    def start(cls, *, name: str, painter: str, clock: Clock, log: Any) -> Self:
+        """A new process. `log` gets what it prints. Raises `OSError` where there is no memory or no process to be had.
+
+        Not asyncio's subprocess: that would watch each process with a thread. The socket's end tells us as much.
+        """
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-u", "-m", "generation.engine.worker"]
+        command += ["--socket", str(theirs.fileno()), "--parent", str(os.getpid())]
+        command += ["--name", name, "--painter", painter]
+        search_path = [str(ROOT), os.getenv("PYTHONPATH", "")]
+        with contextlib.ExitStack() as on_failure, theirs:
+            on_failure.callback(ours.close)
+            process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+            )
+            on_failure.pop_all()
+        return cls(process, ours, clock=clock, log=log)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    async def bury(self) -> str:
+        """Wait until the process is gone, with some help; its device's memory is free then. How it ended, in words."""
+        until = self._clock.monotonic() + FAREWELL_SECONDS
+        while self._process.poll() is None:
+            if self._clock.monotonic() > until:
+                self._process.kill()
+            await asyncio.sleep(REAP_EVERY)
+        await asyncio.wait({self._relay}, timeout=LAST_OUTPUT_SECONDS)
+        self._relay.cancel()
+        return " | ".join([_how_it_ended(self._process.returncode), *self._said])
+
+    async def _relay_output(self) -> None:
+        """What the process prints goes to our log, line by line, and the last lines are kept."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout
+        )
+        rest = ""
+        with contextlib.closing(transport):
+            while chunk := await reader.read(1 << 16):
+                *lines, rest = (rest + chunk.decode(errors="replace")).splitlines(keepends=True)
+                if rest.endswith(("\n", "\r")) or len(rest) > 1 << 16:
+                    lines, rest = [*lines, rest], ""
+                for line in filter(None, map(str.strip, lines)):
+                    self._said.append(line)
+                    self._log.info("worker_output", line=line)
+
+
+def _how_it_ended(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
