@@ -13,6 +13,8 @@
     │   ├── WorkerLost             the worker's process died or stopped answering
     │   └── PaintingFailed         anything else that went wrong while painting
     ├── ModelUnavailable           weights are missing, broken, pickled or of the wrong kind: trying again is of no use
+    ├── NothingFound               what a mask's words name is not to be seen in the source
+    ├── MaskEmpty                  a mask keeps everything, so that there is nothing to paint
     ├── PaintingCancelled          the batch was cancelled on request
     └── EngineDead                 no worker can be started any more: restart the program
 
@@ -109,6 +111,18 @@ class ModelUnavailable(LimnerError):
     """Weights are missing, broken, pickled or of the wrong kind. Fields: `name`, `reason`."""
 
     key = "model_unavailable"
+
+
+class NothingFound(LimnerError):
+    """What a mask's words name is not to be seen in the source. Fields: `words`."""
+
+    key = "nothing_found"
+
+
+class MaskEmpty(LimnerError):
+    """A mask keeps everything, so that there is nothing to paint."""
+
+    key = "mask_empty"
 
 
 class PaintingCancelled(LimnerError):
