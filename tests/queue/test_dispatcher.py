@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from generation.errors import EngineDead, LimnerError
 from generation.job import Job, JobStatus
@@ -116,20 +117,29 @@ async def test_a_refusal_is_final_for_the_job_that_it_is_about_and_not_for_its_n
 
 
 async def test_a_model_that_cannot_be_had_fails_at_once() -> None:
-    async with at_work(new_bench()) as bench:
-        job = bench.submit(order("unavailable"))
-        await bench.end_of(job)
+    with capture_logs() as logs:
+        async with at_work(new_bench()) as bench:
+            job = bench.submit(order("unavailable"))
+            await bench.end_of(job)
     assert errors(bench.ear.ended) == {job.id: "model_unavailable"}
     assert len(bench.engine.batches) == 1
     assert bench.store.refunded == {job.id: 1}
+    # The job remembers the key alone: why is written down here.
+    [said] = [entry for entry in logs if entry["event"] == "batch_failed"]
+    assert said["job_ids"] == (job.id,)
+    assert "reason=" in said["error"]
 
 
 async def test_a_model_or_lora_that_left_the_configuration_fails_without_being_tried() -> None:
-    async with at_work(new_bench()) as bench:
-        job = bench.submit(order("red", model="forgotten"))
-        await bench.end_of(job)
+    with capture_logs() as logs:
+        async with at_work(new_bench()) as bench:
+            job = bench.submit(order("red", model="forgotten"))
+            await bench.end_of(job)
     assert errors(bench.ear.ended) == {job.id: "model_unavailable"}
     assert bench.engine.batches == []
+    [said] = [entry for entry in logs if entry["event"] == "job_cannot_run"]
+    assert said["job_id"] == job.id
+    assert "forgotten" in said["reason"]
 
 
 async def test_sources_are_read_and_one_that_is_gone_fails_its_job_alone() -> None:
