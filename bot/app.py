@@ -24,26 +24,39 @@ import structlog
 from bot.catalogue import build_catalogue
 from bot.cdn import Cdn, DiscordCdn
 from bot.client import LimnerClient, Services
+from bot.commands.edit import edit_command, outpaint_command
 from bot.commands.imagine import imagine_command
+from bot.commands.inspect import inspect_command, recipe_menu
 from bot.commands.menus import upscale_menu, vary_menu
 from bot.commands.mine import info_command, queue_command
 from bot.commands.quota import quota_group
+from bot.commands.settings import settings_command
 from bot.commands.texts import CatalogueTranslator, Texts
 from bot.commands.uploads import upscale_command, vary_command
 from bot.config import Config, read_token
 from bot.delivery import Courier
+from bot.editing import Editing
+from bot.inspecting import Inspector
+from bot.masks import Masks
 from bot.message_routes import CONNECTION_ERRORS, MessageRoutes
 from bot.messages import load_messages
 from bot.metrics import Health, Metrics, serve_metrics
 from bot.orders import Orders
+from bot.series_orders import SeriesOrders
 from bot.single_instance import only_instance
 from bot.status import StatusWriter
 from bot.upload_orders import UploadOrders
 from bot.uploads import Uploads
 from bot.views.again import AgainButton
 from bot.views.cancel import CancelButton
+from bot.views.confirm import ConfirmButton
 from bot.views.grid import PickButton
 from bot.views.picture import DeriveButton
+from bot.views.redraw import RedrawButton
+from bot.views.reframe import CustomZoomButton, CustomZoomDialog, ReframeButton
+from bot.views.region import CellsMenu, RegionButton, RegionDialog, RegionFormButton
+from bot.views.remix_dialog import RemixDialog
+from bot.views.settings import SettingButton, SettingMenu
 from generation.clock import Clock, SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Engine, WorkerState
@@ -177,14 +190,19 @@ async def open_app(
             instance=instance,
         )
         metrics.watch(depth=dispatcher.depth, workers=engine.workers)
+        uploads = Uploads(cdn=files, intake=intake, storage=storage)
         services = Services(
             config=config,
             storage=storage,
             catalogue=catalogue,
             dispatcher=dispatcher,
             orders=orders,
-            uploads=Uploads(cdn=files, intake=intake, storage=storage),
+            series_orders=SeriesOrders(orders=orders, storage=storage, catalogue=catalogue, config=config),
+            uploads=uploads,
             upload_orders=UploadOrders(orders=orders, catalogue=catalogue),
+            inspector=Inspector(storage=storage, intake=intake, uploads=uploads),
+            editing=Editing(orders=orders, catalogue=catalogue),
+            masks=Masks(catalogue=catalogue, files=storage.files),
             courier=courier,
             routes=routes,
             messages=messages,
@@ -199,11 +217,15 @@ async def _furnish(client: LimnerClient, services: Services) -> None:
     client.services = services
     texts = Texts(services.messages)
     await client.tree.set_translator(CatalogueTranslator(services.messages))
-    for build in (imagine_command, vary_command, upscale_command, queue_command, info_command, quota_group):
+    commands = (imagine_command, vary_command, upscale_command, inspect_command, settings_command)
+    for build in (*commands, edit_command, outpaint_command, queue_command, info_command, quota_group):
         client.tree.add_command(build(services, texts))
-    for build_menu in (vary_menu, upscale_menu):
+    for build_menu in (recipe_menu, vary_menu, upscale_menu):
         client.tree.add_command(build_menu(services, texts))
-    client.listen_to(CancelButton, PickButton, AgainButton, DeriveButton)
+    client.listen_to(ConfirmButton, CancelButton, PickButton, AgainButton, DeriveButton)
+    client.listen_to(RedrawButton, SettingMenu, SettingButton)
+    client.listen_to(ReframeButton, CustomZoomButton, RegionButton, CellsMenu, RegionFormButton)
+    client.take_answers_to(CustomZoomDialog, RegionDialog, RemixDialog)
 
 
 async def _open_storage(stack: AsyncExitStack, config: Config) -> Storage:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import discord
 import structlog
@@ -24,13 +24,17 @@ from generation.errors import RequestRejected
 if TYPE_CHECKING:
     from bot.config import Config
     from bot.delivery import Courier
+    from bot.editing import Editing
+    from bot.inspecting import Inspector
+    from bot.masks import Masks
     from bot.message_routes import MessageRoutes
     from bot.messages import Messages
     from bot.metrics import Metrics
     from bot.orders import Orders
+    from bot.series_orders import SeriesOrders
     from bot.upload_orders import UploadOrders
     from bot.uploads import Uploads
-    from bot.views.button import LimnerButton
+    from bot.views.button import LimnerItem
     from generation.catalogue import Catalogue
     from generation.clock import Clock
     from generation.queue.dispatcher import Dispatcher
@@ -64,8 +68,12 @@ class Services:
     catalogue: Catalogue
     dispatcher: Dispatcher
     orders: Orders
+    series_orders: SeriesOrders
     uploads: Uploads
     upload_orders: UploadOrders
+    inspector: Inspector
+    editing: Editing
+    masks: Masks
     courier: Courier
     routes: MessageRoutes
     messages: Messages
@@ -94,7 +102,7 @@ class LimnerClient(discord.AutoShardedClient):
         self._buttons: tuple[re.Pattern[str], ...] = ()
         self._dialogs: tuple[type[LimnerDialog], ...] = ()
 
-    def listen_to(self, *buttons: type[LimnerButton]) -> None:
+    def listen_to(self, *buttons: type[LimnerItem[Any]]) -> None:
         """Answer presses of these families of buttons, also on messages of long ago."""
         self.add_dynamic_items(*buttons)
         self._buttons += tuple(button.__discord_ui_compiled_template__ for button in buttons)
@@ -183,7 +191,7 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
             structlog.get_logger(__name__).info("command_refused", error=str(error))
             await tell_error(interaction, CommandOutdated())
 
-    async def press(self, interaction: Interaction, button: LimnerButton) -> None:
+    async def press(self, interaction: Interaction, button: LimnerItem[Any]) -> None:
         """Do what a button does. discord.py would only log what it raises."""
         try:
             async with rejections_told(interaction):

@@ -7,6 +7,7 @@ refiner, whose own noise would cross the border between what is kept and what is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -71,6 +72,19 @@ def repainted(words: Words, picture: StartingPicture, mask: Mask, catalogue: Cat
     """
     framing = _framed(words, zoomed(picture.width, picture.height, Fraction(1)), catalogue)
     return _order(words, picture, framing, catalogue, mask=mask)
+
+
+def reworded(words: Words, recipes: Sequence[Recipe], catalogue: Catalogue) -> Order:
+    """The same pictures in other words: what they start from, their sizes and how they are edited stay.
+
+    Raises `UnknownName` or `LoraRefused`.
+    """
+    own = plain(words.recipe)
+    anew = [
+        replace(own, width=recipe.width, height=recipe.height, source=recipe.source, mask=recipe.mask)
+        for recipe in recipes
+    ]
+    return order_of(seeded(anew, words.seed), catalogue, words.style)
 
 
 def take_zoom(text: str) -> tuple[str, Fraction]:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bot.compose import DEFAULT_COUNT, StartingPicture, compose
-from bot.edit import Words, reframed, repainted
+from bot.edit import Words, reframed, repainted, reworded
 from bot.flags import Request
 from bot.orders import Customer, Orders
+from bot.uploads import Brought
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
 from generation.framing import Canvas
@@ -50,14 +51,17 @@ class Editing:
 
         Raises what `FlagParser.parse` raises, `FlagNotHere` or `OneEdit`.
         """
-        alternatives = expand(text)
-        if len(alternatives) > 1:
-            raise OneEdit
-        request = self._orders.parser.parse(alternatives[0])
+        request = self._one(text)
         for field, flag in FIRST_PAINTING.items() if shape else {**FIRST_PAINTING, "aspect": "--ar"}.items():
             if getattr(request, field) is not None:
                 raise FlagNotHere(flag=flag)
         return request
+
+    def _one(self, text: str) -> Request:
+        alternatives = expand(text)
+        if len(alternatives) > 1:
+            raise OneEdit
+        return self._orders.parser.parse(alternatives[0])
 
     def to_edit(self, job: Job) -> str:
         """What was typed for a job, without what only its own pictures had: ready to be changed for an edit."""
@@ -89,23 +93,43 @@ class Editing:
         text = self.to_edit(parent) if request is None else self._orders.parser.to_text(request)
         return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=image.id)
 
+    async def again(self, customer: Customer, job_id: int, text: str) -> Job:
+        """Order a job once more in other words. What it started from stays."""
+        job = await self._orders.find_job(customer, job_id)
+        if all(recipe.source is None for recipe in job.recipes):
+            return await self._orders.imagine(customer, self._one(text))
+        request = self.read(text)
+        order = reworded(self._typed(request, None), job.recipes, self._catalogue)
+        text = self._orders.parser.to_text(request)
+        return await self._orders.place(
+            customer, order, kind=job.kind, request=text, parent_image_id=job.parent_image_id
+        )
+
     async def repaint(self, customer: Customer, image_id: int, mask: Mask, request: Request) -> Job:
         """Order a picture with what `mask` covers painted anew."""
         image, _ = await self._orders.find_image(customer, image_id)
         picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
         return await self._repaint(customer, picture, JobKind.VARY_REGION, mask, request, parent_image_id=image.id)
 
-    async def reframe_upload(
-        self, customer: Customer, picture: StartingPicture, around: Around, request: Request
-    ) -> Job:
-        """Order an uploaded picture, which is kept in storage already, with more around it."""
-        words, canvas = self._typed(request, picture), around(picture.width, picture.height)
-        order, text = reframed(words, picture, canvas, self._catalogue), self._orders.parser.to_text(request)
-        return await self._orders.place(customer, order, kind=JobKind.OUTPAINT, request=text)
+    async def reframe_brought(self, customer: Customer, brought: Brought, around: Around, request: Request) -> Job:
+        """Order a picture that somebody brought with more around it. The person's own defaults count."""
+        picture, request = brought.picture, await self._with_defaults(customer, request)
+        order = reframed(self._typed(request, picture), picture, around(picture.width, picture.height), self._catalogue)
+        text = self._orders.parser.to_text(request)
+        return await self._orders.place(
+            customer, order, kind=JobKind.OUTPAINT, request=text, parent_image_id=brought.image_id
+        )
 
-    async def repaint_upload(self, customer: Customer, picture: StartingPicture, mask: Mask, request: Request) -> Job:
-        """Order an uploaded picture, which is kept in storage already, with what `mask` covers painted anew."""
-        return await self._repaint(customer, picture, JobKind.EDIT, mask, request)
+    async def repaint_brought(self, customer: Customer, brought: Brought, mask: Mask, request: Request) -> Job:
+        """Order a picture that somebody brought with what `mask` covers painted anew. Defaults as above."""
+        request = await self._with_defaults(customer, request)
+        return await self._repaint(
+            customer, brought.picture, JobKind.EDIT, mask, request, parent_image_id=brought.image_id
+        )
+
+    async def _with_defaults(self, customer: Customer, request: Request) -> Request:
+        defaults = await self._orders.defaults.of(customer.user_id)
+        return defaults.applied_to(request, starts_from_picture=True)
 
     async def _repaint(
         self,
@@ -115,7 +139,7 @@ class Editing:
         mask: Mask,
         request: Request,
         *,
-        parent_image_id: int | None = None,
+        parent_image_id: int | None,
     ) -> Job:
         order = repainted(self._typed(request, picture), picture, mask, self._catalogue)
         text = self._orders.parser.to_text(request)
@@ -124,7 +148,7 @@ class Editing:
     def _own(self, recipe: Recipe, parent: Job) -> Words:
         return Words(recipe=recipe, style=parent.style, seed=self._orders.draw_seed())
 
-    def _typed(self, request: Request, picture: StartingPicture) -> Words:
+    def _typed(self, request: Request, picture: StartingPicture | None) -> Words:
         seed = self._orders.draw_seed() if request.seed is None else request.seed
         order = compose(replace(request, count=1), self._catalogue, seed=seed, picture=picture)
         return Words(

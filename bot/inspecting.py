@@ -69,12 +69,12 @@ class Inspector:
 
     async def file(self, customer: Customer, data: bytes) -> Finding:
         """What is known of the picture in this file. Raises what `Intake.take_in` raises."""
-        images, where = self._storage.images, {"user_id": customer.user_id, "guild_id": customer.guild_id}
-        exact = await images.by_file(hashlib.sha256(data).hexdigest(), **where)
+        images, user_id, guild_id = self._storage.images, customer.user_id, customer.guild_id
+        exact = await images.by_file(hashlib.sha256(data).hexdigest(), user_id=user_id, guild_id=guild_id)
         told = await self._intake.take_in(data)
         image = exact
         if image is None and told.recipe is not None:
-            image = await images.by_recipe(told.recipe, **where)
+            image = await images.by_recipe(told.recipe, user_id=user_id, guild_id=guild_id)
         drawn = None if image is None else await self._drawn(image)
         if drawn is None:
             return Finding(recipe=told.recipe, parameters=told.parameters)

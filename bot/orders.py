@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bot.compose import Order, StartingPicture, compose, order_of
@@ -16,6 +17,7 @@ from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
 from generation.job import Job, JobKind, JobStatus, NewJob
 from generation.recipe import MAX_SEED
+from generation.weights import check_weights
 from storage.images import Image
 from storage.storage import Storage
 
@@ -86,7 +88,12 @@ class Orders:
         *,
         parent_image_id: int | None = None,
     ) -> Job:
-        """Order the pictures of a request; they may start from a picture, which is kept in storage already."""
+        """Order the pictures of a request; they may start from a picture, which is kept in storage already.
+
+        The person's own defaults count where the request says nothing.
+        """
+        defaults = await self.defaults.of(customer.user_id)
+        request = defaults.applied_to(request, starts_from_picture=picture is not None)
         seed = self.draw_seed() if request.seed is None else request.seed
         order = compose(request, self._catalogue, seed=seed, picture=picture)
         text = self.parser.to_text(request)
@@ -99,7 +106,7 @@ class Orders:
             image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self.draw_seed(), style=parent.style
         )
         return await self.place(
-            customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
+            customer, order, kind=kind, request=without_seed(parent.request), parent_image_id=image.id
         )
 
     async def upscale(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
@@ -109,7 +116,7 @@ class Orders:
             image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self.draw_seed(), style=parent.style
         )
         return await self.place(
-            customer, order, kind=kind, request=_without_seed(parent.request), parent_image_id=image.id
+            customer, order, kind=kind, request=without_seed(parent.request), parent_image_id=image.id
         )
 
     async def redraw(self, customer: Customer, image_id: int) -> Job:
@@ -122,15 +129,13 @@ class Orders:
 
     async def again(self, customer: Customer, job_id: int) -> Job:
         """Order the same once more with a new seed."""
-        job = await self._storage.jobs.get(job_id)
-        if job is None or not _may_see(customer, job):
-            raise JobGone
+        job = await self.find_job(customer, job_id)
         order = again(job.recipes, self._catalogue, seed=self.draw_seed(), style=job.style)
         return await self.place(
             customer,
             order,
             kind=job.kind,
-            request=_without_seed(job.request),
+            request=without_seed(job.request),
             parent_image_id=job.parent_image_id,
         )
 
@@ -140,6 +145,13 @@ class Orders:
             return None
         default = await self._storage.credits.default(customer.guild_id)
         return self._quota.daily_credits if default is None else default
+
+    async def find_job(self, customer: Customer, job_id: int) -> Job:
+        """A job that the person may see. Raises `JobGone`."""
+        job = await self._storage.jobs.get(job_id)
+        if job is None or not _may_see(customer, job):
+            raise JobGone
+        return job
 
     async def find_image(self, customer: Customer, image_id: int) -> tuple[Image, Job]:
         """A picture and the job that it came from. Raises `ImageGone`."""
@@ -155,28 +167,53 @@ class Orders:
         self, customer: Customer, order: Order, *, kind: JobKind, request: str, parent_image_id: int | None = None
     ) -> Job:
         """Hold the cost, queue the job, submit it. `request` is what was typed for it."""
-        job = await self._storage.jobs.order(
-            NewJob(
-                kind=kind,
-                recipes=order.recipes,
-                request=request,
-                style=order.style,
-                user_id=customer.user_id,
-                guild_id=customer.guild_id,
-                channel_id=customer.channel_id,
-                cost=order.cost,
-                parent_image_id=parent_image_id,
-            ),
-            allowance=await self.allowance(customer),
-            max_queued=self._quota.max_queued_jobs,
-            request_key=customer.request_key,
-        )
-        if job.status is JobStatus.QUEUED:  # a repeated order may have been drawn already
-            self._submit(job)
+        new = self.new_job(customer, order, kind=kind, request=request, parent_image_id=parent_image_id)
+        [job] = await self.place_all(customer, [new])
         return job
 
+    def new_job(
+        self, customer: Customer, order: Order, *, kind: JobKind, request: str, parent_image_id: int | None = None
+    ) -> NewJob:
+        """What `place_all` places."""
+        return NewJob(
+            kind=kind,
+            recipes=order.recipes,
+            request=request,
+            style=order.style,
+            user_id=customer.user_id,
+            guild_id=customer.guild_id,
+            channel_id=customer.channel_id,
+            cost=order.cost,
+            parent_image_id=parent_image_id,
+        )
 
-def _without_seed(request: str) -> str:
+    async def place_all(self, customer: Customer, new: Sequence[NewJob]) -> Sequence[Job]:
+        """Hold the cost of all these jobs, queue and submit them: all of them, or none."""
+        await self.check_weights(new)
+        key = customer.request_key
+        keys = [key] if len(new) == 1 else [f"{key}-{number}" for number in range(1, len(new) + 1)]
+        jobs = await self._storage.jobs.order_many(
+            new,
+            allowance=await self.allowance(customer),
+            max_queued=self._quota.max_queued_jobs,
+            request_keys=None if key is None else [one for one in keys if one is not None],
+        )
+        for job in jobs:
+            if job.status is JobStatus.QUEUED:  # a repeated order may have been drawn already
+                self._submit(job)
+        return jobs
+
+    async def check_weights(self, orders: Iterable[Order | NewJob]) -> None:
+        """Raises `WeightsAbsent` or `WeightsGone` for a model that cannot be drawn with yet.
+
+        The default model is not asked about: its weights are downloaded when it first draws.
+        """
+        names = {recipe.model for order in orders for recipe in order.recipes} - {self._catalogue.default_model}
+        for name in names:
+            await asyncio.to_thread(check_weights, self._catalogue.model(name))
+
+
+def without_seed(request: str) -> str:
     """What was typed, for a job with seeds of its own."""
     return _SEED_FLAG.sub("", request)
 

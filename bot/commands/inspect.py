@@ -11,7 +11,7 @@ from bot.answering import answer_later, customer_of, rejections_told, tell
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Command, Menu, Texts
 from bot.compose import order_of
-from bot.uploads import images_in, picture_in
+from bot.uploads import images_in, picture_of
 from bot.views.button import view_of
 from bot.views.redraw import redraw_button
 from bot.wording import code
@@ -55,7 +55,7 @@ async def _of_message(services: Services, interaction: Interaction, message: dis
     customer = customer_of(interaction)
     if images := images_in(message, interaction):
         return await services.inspector.image(customer, images[0], exact=len(images) == 1)
-    return await services.inspector.attachment(customer, picture_in(message, interaction))
+    return await services.inspector.attachment(customer, picture_of(message))
 
 
 async def _tell_of(interaction: Interaction, finding: Finding) -> None:

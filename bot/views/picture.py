@@ -11,6 +11,7 @@ from bot.views.again import again_button
 from bot.views.button import LimnerButton, template, view_of
 from bot.views.reframe import reframe_buttons
 from bot.views.region import RegionButton
+from bot.views.remix import asks_first
 from generation.job import JobKind
 
 if TYPE_CHECKING:
@@ -26,9 +27,13 @@ class DeriveButton(LimnerButton, template=template("|".join((*UPSCALES, *VARIATI
     """Orders something made from one picture: `limner:<kind of job>:<image id>`."""
 
     async def press(self, interaction: Interaction) -> None:
-        orders, kind = interaction.client.services.orders, JobKind(self.action)
-        place = orders.upscale if kind in UPSCALES else orders.variations
-        await order(interaction, place(customer_of(interaction), self.row_id, kind))
+        services, customer, kind = interaction.client.services, customer_of(interaction), JobKind(self.action)
+        if kind in UPSCALES:
+            await order(interaction, services.orders.upscale(customer, self.row_id, kind))
+            return
+        _, parent = await services.orders.find_image(customer, self.row_id)
+        if not await asks_first(interaction, kind, self.row_id, services.editing.to_edit(parent)):
+            await order(interaction, services.orders.variations(customer, self.row_id, kind))
 
 
 def picture_view(messages: Messages, image: Image, locale: str | None, *, job_id: int | None = None) -> discord.ui.View:

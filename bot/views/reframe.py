@@ -11,6 +11,7 @@ from bot.answering import customer_of, order
 from bot.edit import LARGEST_ZOOM, take_zoom
 from bot.views.button import LimnerButton, template
 from bot.views.dialog import LimnerDialog, text_field
+from bot.views.remix import asks_first
 from generation.framing import Side, panned, squared, zoomed
 from generation.job import JobKind
 
@@ -44,9 +45,13 @@ class ReframeButton(LimnerButton, template=template("|".join(REFRAMINGS))):
     """Orders a picture with more around it: `limner:<which>:<image id>`."""
 
     async def press(self, interaction: Interaction) -> None:
+        services, customer = interaction.client.services, customer_of(interaction)
+        if self.action in PANS:
+            _, parent = await services.orders.find_image(customer, self.row_id)
+            if await asks_first(interaction, self.action, self.row_id, services.editing.to_edit(parent)):
+                return
         kind, around = REFRAMINGS[self.action]
-        editing = interaction.client.services.editing
-        await order(interaction, editing.reframe(customer_of(interaction), self.row_id, kind, around))
+        await order(interaction, services.editing.reframe(customer, self.row_id, kind, around))
 
 
 class CustomZoomButton(LimnerButton, template=template("custom_zoom")):
