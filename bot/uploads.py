@@ -137,7 +137,8 @@ class Uploads:
 
 def images_in(message: discord.Message, interaction: Interaction) -> tuple[int, ...]:
     """The ids of our images that a message of ours shows, in order; none for messages of others."""
-    if message.author.id != interaction.application_id:
+    us = interaction.client.user
+    if us is None or message.author.id != us.id:
         return ()
     found = (_ABOUT_IMAGE.fullmatch(custom_id) for custom_id in _custom_ids(message))
     return tuple(dict.fromkeys(int(match[1]) for match in found if match))

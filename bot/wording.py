@@ -15,8 +15,8 @@ REQUEST_LENGTH = 600  # characters of what was typed; a message has 2,000 at mos
 
 
 def code(text: str) -> str:
-    """What people typed, as a code span: nothing in it is a mention, a link or Markdown."""
-    plain = text.replace("`", "ˋ")
+    """What people typed, as a code span: nothing in it is a mention, a link or Markdown. Nothing typed is `…`."""
+    plain = text.replace("`", "ˋ") or "…"
     return f"`{plain if len(plain) <= REQUEST_LENGTH else plain[:REQUEST_LENGTH] + '…'}`"
 
 
