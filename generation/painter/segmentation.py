@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPSegForImageSegmentation, ViTImageProcessorPil
 
 from generation.errors import ModelUnavailable, NothingFound
-from generation.painter.checkpoints import WrongCheckpoint, refuse_pickle
+from generation.painter.checkpoints import WrongCheckpoint, read_json, refuse_pickle
 from generation.painter.devices import Placement
 
 # How likely a pixel is to belong to what the words name. Below one half, because a rest of the old thing beside a new
@@ -22,6 +23,8 @@ from generation.painter.devices import Placement
 LIKELY_ENOUGH = 0.4
 # What is smaller than this share of the picture is a speck and not the thing that was meant.
 LEAST_SHARE = 1 / 1000
+# Of a repository; others are the same weights as pickles.
+FILES = ("*.json", "*.txt", "*.safetensors")
 
 
 class Segmenter:
@@ -39,37 +42,27 @@ class Segmenter:
 
         Where the device's memory is to be saved it works on the CPU: once for a picture, in about a second.
         """
-        folder = Path(source).expanduser()
         try:
-            refuse_pickle(folder)
-            where = str(folder) if folder.is_dir() else source
-            # Not `CLIPSegProcessor`, which asks for torchvision before it does without.
-            tokenizer = AutoTokenizer.from_pretrained(where)
-            image_processor = ViTImageProcessorPil.from_pretrained(where)
+            folder = _find(source)
+            # Not `CLIPSegProcessor`, whose way to an image processor asks for torchvision first.
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            image_processor = ViTImageProcessorPil.from_pretrained(folder)
             network, loading = CLIPSegForImageSegmentation.from_pretrained(
-                where, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
             _check_whole(loading)
         except WrongCheckpoint as error:
-            raise _unavailable(source, str(error)) from error
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-            KeyError,
-            TypeError,
-            SafetensorError,
-            HfHubHTTPError,
-            HFValidationError,
-        ) as error:
-            raise _unavailable(source, f"no CLIPSeg was found there ({_first_line(error)})") from error
+            raise ModelUnavailable(name=f"segmenter {source}", reason=str(error)) from error
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+            reason = f"its files are broken or not those of a CLIPSeg ({_first_line(error)})"
+            raise ModelUnavailable(name=f"segmenter {source}", reason=reason) from error
         device = placement.device if placement.vram == "full" else torch.device("cpu")
         return cls(network.eval().to(device), tokenizer, image_processor, device)
 
     def find(self, image: Image.Image, words: str) -> Image.Image:
         """Where in an RGB picture there is what `words` name: a mask of its size (mode "L"), 255 there and 0 elsewhere.
 
-        Words beyond the tokenizer's length are cut off. Raises `NothingFound`.
+        Words beyond the network's length are cut off. Raises `NothingFound`.
         """
         likely = self._likelihood(image, words)
         smooth = Image.fromarray(likely).resize(image.size, Image.Resampling.BILINEAR)
@@ -81,22 +74,37 @@ class Segmenter:
     @torch.inference_mode()
     def _likelihood(self, image: Image.Image, words: str) -> NDArray[np.float32]:
         """For each pixel of the picture as the network sees it (a square), 0 to 1, how likely it is meant."""
-        tokens = self._tokenizer(words, truncation=True, return_tensors="pt").to(self._device)
+        longest = self._network.config.text_config.max_position_embeddings
+        tokens = self._tokenizer(words, truncation=True, max_length=longest, return_tensors="pt").to(self._device)
         pixels = self._image_processor(image, return_tensors="pt")["pixel_values"].to(self._device)
         seen = self._network(**tokens, pixel_values=pixels)
         likely: NDArray[np.float32] = seen.logits.reshape(seen.logits.shape[-2:]).sigmoid().cpu().numpy()
         return likely
 
 
+def _find(source: str) -> Path:
+    """The network's folder on this machine; downloads a hub model, unless HF_HUB_OFFLINE is set."""
+    folder = Path(source).expanduser()
+    refuse_pickle(folder)
+    if not folder.is_dir():
+        if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
+            raise WrongCheckpoint(f"there is no folder {folder}")
+        try:
+            folder = Path(snapshot_download(source, allow_patterns=list(FILES)))
+        except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+            raise WrongCheckpoint(
+                f"there is no folder {source} here, and the Hugging Face model of that name could not be fetched"
+                f" ({_first_line(error)}); with a connection, `hf download {source}` fetches it"
+            ) from error
+    if read_json(folder / "config.json").get("model_type") != "clipseg":
+        raise WrongCheckpoint(f"what is in {folder} is no CLIPSeg")
+    return folder
+
+
 def _check_whole(loading: dict[str, Any]) -> None:
     """What is missing or of another shape in the files would be left as random numbers."""
     if lacking := sorted({*loading["missing_keys"], *(str(key) for key in loading.get("mismatched_keys", ()))}):
         raise WrongCheckpoint(f"no whole CLIPSeg is there: {len(lacking)} weights are missing, such as {lacking[0]}")
-
-
-def _unavailable(source: str, reason: str) -> ModelUnavailable:
-    hint = f"; with a connection, `hf download {source}` fetches it" if source.count("/") == 1 else ""
-    return ModelUnavailable(name=f"segmenter {source}", reason=reason + hint)
 
 
 def _first_line(error: BaseException) -> str:
