@@ -95,6 +95,18 @@ class Courier:
         self._open(FollowedJob(job, customer=customer, receipt=receipt))
         return True
 
+    def announce(self, job: Job, customer: Customer, locale: str) -> None:
+        """A job was ordered that no interaction is answered with: its message goes to the channel by itself.
+
+        To be called before anything else is awaited, as `expect`.
+        """
+        if job.id in self._followed or job.status is not JobStatus.QUEUED or job.message_id is not None:
+            return
+        self._metrics.ordered(job)
+        followed = FollowedJob(job, customer=customer, locale=locale)
+        followed.to_announce = True
+        self._open(followed)
+
     def first_words(self, job_id: int) -> Parcel | None:
         """What the first answer says: where the job stands by now. None: it comes too late, other ways were taken."""
         followed = self._followed.get(job_id)
@@ -172,6 +184,8 @@ class Courier:
             await _wait(followed.answered, FIRST_ANSWER_SECONDS)
             if not followed.answered.is_set():
                 followed.answer(None)
+            if followed.to_announce and not followed.ended.is_set():
+                await self._announce(followed)
             while not followed.ended.is_set():
                 await followed.changed.wait()
                 followed.changed.clear()
@@ -182,6 +196,22 @@ class Courier:
             await self._deliver(followed)
         finally:
             self._followed.pop(followed.job.id, None)
+
+    async def _announce(self, followed: FollowedJob) -> None:
+        """The first message of a job. Where it cannot be sent, the end will be delivered by whatever way is open."""
+        parcel = self._writer.queued(followed.job, self._outlook(followed.job.id), followed.locale)
+
+        async def write(_: Destination) -> Parcel:
+            return parcel
+
+        try:
+            await self._routes.announce(followed.place, write)
+        except Undeliverable as error:
+            log.info("unannounced", job_id=followed.job.id, reason=repr(error.__cause__))
+            return
+        followed.shown = parcel.content
+        if followed.place.message_id is not None:
+            await self._storage.jobs.set_message(followed.job.id, followed.place.message_id)
 
     async def _pause(self, followed: FollowedJob) -> None:
         """Between two edits of one message; the end is never kept waiting."""

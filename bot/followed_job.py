@@ -18,7 +18,13 @@ class FollowedJob:
     """What is known about one job, and what its message shows."""
 
     def __init__(
-        self, job: Job, *, customer: Customer | None = None, receipt: Receipt | None = None, again: bool = False
+        self,
+        job: Job,
+        *,
+        customer: Customer | None = None,
+        receipt: Receipt | None = None,
+        locale: str | None = None,
+        again: bool = False,
     ) -> None:
         self.job = job
         self.place = Place(
@@ -30,7 +36,8 @@ class FollowedJob:
             receipt=receipt,
         )
         self.customer = customer  # as they were when they ordered; None for orders of an earlier run
-        self.locale = None if receipt is None else receipt.interaction.locale.value
+        self.locale = locale if receipt is None else receipt.interaction.locale.value
+        self.to_announce = False  # no interaction is answered with its message, so one has to be sent
         self.again = again  # it was running when the program stopped, and waits once more
         self.progress: JobProgress | None = None
         self.shown = ""

@@ -114,6 +114,10 @@ class MessageRoutes:
         """Change the message where it stands. Raises `Undeliverable` if it cannot be changed (now)."""
         await self._first_open(place, write, (self._through_interaction, self._through_channel))
 
+    async def announce(self, place: Place, write: Writer) -> None:
+        """Send a first message to the channel. Raises `Undeliverable`."""
+        await self._first_open(place, write, (self._as_first_message,))
+
     async def deliver(self, place: Place, write: Writer) -> None:
         """Change the message, or else send a new one. Raises `Undeliverable`; called again, it makes no second one."""
         await self._first_open(
@@ -165,6 +169,12 @@ class MessageRoutes:
         await message.edit(
             content=parcel.content, attachments=parcel.files(), view=parcel.view, allowed_mentions=MENTION_NOBODY
         )
+
+    async def _as_first_message(self, place: Place, write: Writer) -> None:
+        # Not the nonce of a later one: should somebody delete this message, that one must not be taken for it.
+        parcel = await write(Destination(upload_limit=self._guild_limit(place)))
+        message = await self._send(self._channel(place), place, parcel, nonce=f"{place.nonce}-1")
+        place.message_id = message.id
 
     async def _as_new_message(self, place: Place, write: Writer) -> None:
         parcel = await write(Destination(upload_limit=self._guild_limit(place)))

@@ -13,6 +13,8 @@ from bot.commands.texts import Command, Texts
 from bot.flag_table import MAX_COUNT
 from bot.flag_values import RAW
 from bot.picture_links import TwoPictures, take_link
+from bot.series import series_of
+from bot.views.confirm import ask_first
 
 MAX_CHOICES = 25  # that Discord shows of an autocompletion
 MAX_CHOICE_NAME = 100  # characters
@@ -32,23 +34,27 @@ def imagine_command(services: Services, texts: Texts) -> Command:
         negative: str | None = None,
         lora: str | None = None,
         count: app_commands.Range[int, 1, MAX_COUNT] | None = None,
+        model: str | None = None,
         image: discord.Attachment | None = None,
     ) -> None:
         options = {
             "aspect": aspect, "seed": seed, "style": style, "negative": negative, "lora": lora, "count": count,
+            "model": model,
         }  # fmt: skip
         async with rejections_told(interaction):
             text, link = take_link(prompt, services.uploads.hosts)
             if image is not None and link is not None:
                 raise TwoPictures
             starts_from = link if image is None else image
-            request = services.orders.parser.parse(text, options, wordless=starts_from is not None)
-            customer = customer_of(interaction)
-            if starts_from is None:
-                await order(interaction, services.orders.imagine(customer, request))
+            requests = series_of(services.orders.parser, text, options, wordless=starts_from is not None)
+            customer, picture, image_id = customer_of(interaction), None, None
+            if starts_from is not None:
+                brought = await bring(interaction, services.uploads.bring(interaction, customer, starts_from))
+                picture, image_id = brought.picture, brought.image_id
+            if len(requests) > 1:
+                await ask_first(interaction, requests, picture, parent_image_id=image_id)
                 return
-            brought = await bring(interaction, services.uploads.bring(interaction, customer, starts_from))
-            placing = services.orders.imagine(customer, request, brought.picture, parent_image_id=brought.image_id)
+            placing = services.orders.imagine(customer, requests[0], picture, parent_image_id=image_id)
             await order(interaction, placing)
 
     async def aspects(_: Interaction, typed: str) -> Choices:
@@ -63,10 +69,14 @@ def imagine_command(services: Services, texts: Texts) -> Command:
         names = {name: spec.title for name, spec in sorted(services.catalogue.loras.items())}
         return choices(names, name, ending=colon + weight)
 
+    async def models(_: Interaction, typed: str) -> Choices:
+        return choices(dict.fromkeys(sorted(services.catalogue.models), ""), typed)
+
     command = texts.command("imagine", imagine)
     command.autocomplete("aspect")(aspects)
     command.autocomplete("style")(styles)
     command.autocomplete("lora")(loras)
+    command.autocomplete("model")(models)
     return command
 
 
