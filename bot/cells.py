@@ -6,8 +6,9 @@ Pillow's work, for a thread. What is looked at are pictures of our own storage.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -19,6 +20,7 @@ LEAST_SHOWN_SIDE = 512  # a smaller picture is enlarged, so that its numbers can
 QUALITY = 85
 NUMBER_SIZE = 0.35  # of a cell's height
 KEPT, PAINTED = 0, 255
+Box: TypeAlias = tuple[int, int, int, int]  # left, upper, right and lower edge in pixels; the last two are outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class CellGrid:
     def count(self) -> int:
         return self.columns * self.rows
 
-    def box(self, number: int, width: int, height: int) -> tuple[int, int, int, int]:
+    def box(self, number: int, width: int, height: int) -> Box:
         """Left, upper, right and lower edge of a cell in the picture scaled to that size."""
         row, column = divmod(number - 1, self.columns)
         return (
@@ -77,9 +79,14 @@ def overlay(png: bytes, grid: CellGrid) -> bytes:
 
 def mask_of(grid: CellGrid, numbers: Collection[int]) -> bytes:
     """The mask of those cells as a PNG of the picture's size, white where it is painted anew."""
-    mask = Image.new("L", (grid.width, grid.height), KEPT)
-    for number in numbers:
-        mask.paste(PAINTED, grid.box(number, grid.width, grid.height))
+    return mask_of_boxes(grid.width, grid.height, [grid.box(number, grid.width, grid.height) for number in numbers])
+
+
+def mask_of_boxes(width: int, height: int, boxes: Iterable[Box]) -> bytes:
+    """The mask of rectangles in pixels, as `mask_of` makes it."""
+    mask = Image.new("L", (width, height), KEPT)
+    for box in boxes:
+        mask.paste(PAINTED, box)
     file = io.BytesIO()
     mask.save(file, "PNG")
     return file.getvalue()

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from bot.cells import CellGrid, mask_of
+from bot.cells import CellGrid, mask_of, mask_of_boxes
+from bot.compose import StartingPicture
+from bot.regions import Region
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
+from generation.intake.intake import Upload
+from generation.masks import PAINTED_FROM
 from generation.recipe import Mask
 from storage.files import Files
 
@@ -18,6 +22,12 @@ class PartMissing(RequestRejected):
     """Nothing says which part is meant."""
 
     key = "part_missing"
+
+
+class PartAmbiguous(RequestRejected):
+    """It is said in several ways which part is meant."""
+
+    key = "part_ambiguous"
 
 
 class MaskOfNothing(RequestRejected):
@@ -59,6 +69,24 @@ class Masks:
         if len(chosen) == grid.count:
             raise MaskOfEverything
         return Mask(digest=await self._files.write(await asyncio.to_thread(mask_of, grid, chosen)))
+
+    async def by_region(self, region: Region, picture: StartingPicture) -> Mask:
+        """One rectangle."""
+        box = region.box(picture.width, picture.height)
+        made = await asyncio.to_thread(mask_of_boxes, picture.width, picture.height, [box])
+        return Mask(digest=await self._files.write(made))
+
+    async def by_upload(self, upload: Upload, picture: StartingPicture) -> Mask:
+        """A mask that somebody made. Raises `MaskSize`, `MaskOfNothing` or `MaskOfEverything`."""
+        sizes = [f"{size.width}×{size.height}" for size in (upload, picture)]
+        if sizes[0] != sizes[1]:
+            raise MaskSize(mask_size=sizes[0], picture_size=sizes[1])
+        darkest, brightest = upload.greys
+        if brightest < PAINTED_FROM:
+            raise MaskOfNothing
+        if darkest >= PAINTED_FROM:
+            raise MaskOfEverything
+        return Mask(digest=await self._files.write(upload.png))
 
     def check_words(self) -> None:
         """Raises `CannotFindWords` where nothing is configured that finds things by words."""

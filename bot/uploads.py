@@ -20,7 +20,7 @@ from bot.orders import Customer, ImageGone
 from bot.picture_links import MessageLink, PictureLink
 from generation.errors import RequestRejected
 from generation.intake.errors import UploadTooLarge
-from generation.intake.intake import Intake
+from generation.intake.intake import Intake, Upload
 from generation.job import JobKind
 from generation.recipe import Recipe
 from storage.storage import Storage
@@ -123,6 +123,11 @@ class Uploads:
         kept = await self._storage.files.write(upload.png)
         picture = StartingPicture(digest=kept, width=upload.width, height=upload.height)
         return Brought(picture=picture, recipe=upload.recipe)
+
+    async def mask(self, file: discord.Attachment | str) -> Upload:
+        """A mask that was attached, or put into a form, which tells its link. It is looked at, and not kept."""
+        data = await (self._fetched(file) if isinstance(file, str) else self.fetch(file))
+        return await self._intake.take_in(data)
 
     async def fetch(self, attachment: discord.Attachment) -> bytes:
         """The file itself, as it was attached."""

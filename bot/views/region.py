@@ -13,6 +13,7 @@ import discord
 
 from bot.answering import answer_later, customer_of, order
 from bot.cells import CellGrid, cells_of, overlay
+from bot.compose import StartingPicture
 from bot.orders import ImageGone
 from bot.views.button import LimnerButton, LimnerItem, template
 from bot.views.dialog import LimnerDialog, text_field
@@ -103,7 +104,8 @@ async def _repaint(interaction: Interaction, match: Any, answers: Answers, reque
         case "words":
             mask = masks.by_words(answers.texts["words"])
         case _:
-            raise NotImplementedError
+            picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
+            mask = await masks.by_upload(await services.uploads.mask(answers.links.get("mask", "")), picture)
     return await services.editing.repaint(customer, image_id, mask, request)
 
 

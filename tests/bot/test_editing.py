@@ -12,10 +12,17 @@ from PIL import Image, ImageChops
 from simcord.results import InteractionResult, ResponseMessage
 
 from bot.cells import cells_of
+from bot.views.double_click import DOUBLE_CLICK_SECONDS
 from generation.job import Job, JobKind
 from generation.picture import read_recipe
 from generation.recipe import Frame, Recipe
 from tests.bot.world import World, buttons, labels, private, public
+
+
+def png_of(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def opened(data: bytes) -> Image.Image:
@@ -187,6 +194,25 @@ async def test_words_need_a_network_that_finds_them(world: World) -> None:
     message = await world.drawn("a boat --n 1")
     overlay = overlay_of(await world.press(message, "Vary (Region)"))
     assert "generation.segmenter" in private(await world.member.click(overlay.message, label="Say it in words"))
+
+
+async def test_a_mask_is_uploaded_into_the_form(world: World) -> None:
+    message = await world.drawn("a boat --n 1 --seed 7")
+    old = opened(world.bytes_of(message))
+    overlay = overlay_of(await world.press(message, "Vary (Region)"))
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (0, 64, 128, 128))
+    shown = await world.member.click(overlay.message, label="Upload a mask")
+    small = [("mask.png", png_of(mask.resize((64, 64))))]
+    said = private(await world.member.submit_modal(shown, {"prompt": "a buoy", "mask": small}))
+    assert said == "The mask is 64×64, but its picture is 128×128: they must be of one size."
+
+    world.clock.ahead += DOUBLE_CLICK_SECONDS
+    shown = await world.member.click(overlay.message, label="Upload a mask")
+    answer = await world.member.submit_modal(shown, {"prompt": "a buoy --n 1", "mask": [("mask.png", png_of(mask))]})
+    edited = opened(world.bytes_of(await world.finished(public(answer))))
+    assert same(edited.crop((0, 0, 128, 64)), old.crop((0, 0, 128, 64)))
+    assert not same(edited.crop((0, 64, 128, 128)), old.crop((0, 64, 128, 128)))
 
 
 async def test_a_form_that_was_shown_before_a_restart_is_taken_after_it(world: World) -> None:
