@@ -92,7 +92,9 @@ class DiscordCdn:
     @asynccontextmanager
     async def get(self, url: URL) -> AsyncIterator[Reply]:
         if self._session is None:  # most bots start, and stop, before anybody brings a picture
-            session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
+            session = aiohttp.ClientSession(
+                timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            )
             self._session = await self._stack.enter_async_context(session)
         async with self._session.get(url, allow_redirects=False, headers={"Accept-Encoding": "identity"}) as response:
             yield Reply(

@@ -1,4 +1,4 @@
-"""Pictures that people bring: what is taken becomes pictures, what is not gets one private sentence and costs nothing."""
+"""Pictures that people bring: good ones are drawn from, bad ones get one private sentence and cost nothing."""
 
 from __future__ import annotations
 
@@ -131,7 +131,6 @@ async def test_a_mistake_in_the_words_is_told_before_anything_is_fetched(
 
     monkeypatch.setattr(DemoCdn, "get", never)
     assert "--seed" in await world.refused("a boat --seeed 7", image=GOOD)
-    assert "There is no style" in await world.refused("a boat --style nobody")
     await nothing_happened(world)
 
 
@@ -227,6 +226,15 @@ async def test_messages_are_read_only_where_the_person_reads_them_too(world: Wor
     await nothing_happened(world)
     # The same file by its own link, which Discord signs: whoever has it can see it.
     await world.drawn(f"{foreign.attachments[0].url} a boat")
+
+
+async def test_a_link_to_a_message_of_others_is_its_picture(world: World) -> None:
+    await world.drawn(f"{message_link(world, await posted(world))} a boat")
+    source = (await job_of(world)).recipes[0].source
+    assert source is not None
+    assert await world.app.services.storage.files.exists(source.digest)
+    silent = await world.stranger.send(world.channel, "no picture")
+    assert "no finished picture in that message" in await world.refused(f"{message_link(world, silent)} a boat")
 
 
 async def test_a_picture_of_a_private_channel_is_not_ours_to_give_by_its_file(world: World) -> None:
