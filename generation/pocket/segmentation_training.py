@@ -37,11 +37,13 @@ from generation.pocket.vae_training import to_tensor
 
 SIZE = 128
 PATCH = 8
-VISION_WIDTH, VISION_LAYERS = 64, 3
-DECODER_WIDTH = 64
-LONGEST_NAME = 16
-BATCH_SIZE, NAMES_PER_PICTURE = 8, 3
-SCENES = 4000
+VISION_WIDTH, VISION_LAYERS = 64, 4
+# Every second layer is read by a layer of the decoder.
+READ_LAYERS = (1, 3)
+DECODER_WIDTH = 48
+LONGEST_NAME = 8
+BATCH_SIZE, NAMES_PER_PICTURE = 8, 2
+SCENES = 1500
 FORMATS = ((128, 128), (128, 128), (152, 104), (104, 152), (168, 96), (96, 168))
 STYLE_WEIGHTS = (0.8, 0.05, 0.05, 0.1)
 PEAK_LEARNING_RATE = 2e-3
@@ -74,10 +76,10 @@ def build_segmenter(text_encoder: Any) -> CLIPSegForImageSegmentation:
                 "hidden_act": "gelu",
             },
             projection_dim=text.hidden_size,
-            extract_layers=list(range(VISION_LAYERS)),
+            extract_layers=list(READ_LAYERS),
             reduce_dim=DECODER_WIDTH,
             decoder_num_attention_heads=2,
-            decoder_intermediate_size=4 * DECODER_WIDTH,
+            decoder_intermediate_size=2 * DECODER_WIDTH,
         )
     )  # fmt: skip
     own = network.clip.text_model.state_dict()
@@ -183,7 +185,7 @@ class _Examples:
             self._scenes.append((scene, np.asarray(_squeezed(image)), _squeezed_labels(render_labels(scene))))
 
     def draw(self, rng: random.Random) -> tuple[Tensor, list[str], Tensor]:
-        """Pictures (n, 3, 128, 128) in -1..1, names for three parts of each, and the parts' masks (3 n, 128, 128) of 0
+        """Pictures (n, 3, 128, 128) in -1..1, names for two parts of each, and the parts' masks (2 n, 128, 128) of 0
         and 1. Mirrored half of the time: no name tells a side."""
         pictures, names, masks = [], [], []
         for scene, pixels, labels in rng.sample(self._scenes, BATCH_SIZE):
