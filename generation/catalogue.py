@@ -108,6 +108,11 @@ class Catalogue:
         """Raises `UnknownName`."""
         return _named("lora", self.loras, name)
 
+    def offered_loras(self) -> dict[str, LoraSpec]:
+        """The LoRAs to choose from, by name. Those for drafts change no look: they are behind `--draft`."""
+        of_drafts = {model.draft.lora for model in self.models.values() if model.draft}
+        return {name: lora for name, lora in sorted(self.loras.items()) if name not in of_drafts}
+
     def embedding(self, name: str) -> EmbeddingSpec:
         """Raises `UnknownName`."""
         return _named("embedding", self.embeddings, name)

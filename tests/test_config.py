@@ -288,6 +288,8 @@ def test_the_catalogue_knows_what_can_be_asked_for(empty: Path) -> None:
     catalogue = build_catalogue(load_config(written(empty, text)))
     assert (catalogue.finds_by_words, catalogue.super_resolution) == (True, False)
     assert catalogue.models["pocket"].draft is not None
+    assert catalogue.lora("neon").name not in catalogue.offered_loras()  # it draws drafts
+    assert "blueprint" in catalogue.offered_loras()
     assert catalogue.models["sdxl"].draft is None  # there is no such LoRA here
 
 

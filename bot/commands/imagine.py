@@ -66,7 +66,7 @@ def imagine_command(services: Services, texts: Texts) -> Command:
 
     async def loras(_: Interaction, typed: str) -> Choices:
         name, colon, weight = typed.partition(":")
-        names = {name: spec.title for name, spec in sorted(services.catalogue.loras.items())}
+        names = {name: spec.title for name, spec in services.catalogue.offered_loras().items()}
         return choices(names, name, ending=colon + weight)
 
     async def models(_: Interaction, typed: str) -> Choices:
