@@ -54,14 +54,17 @@ class TextEncoder:
         return self._encoded[prompt][1].to(self._encoder.dtype)
 
     def _blend(self, prompt: Prompt) -> tuple[Tensor, Tensor]:
-        """The parts' sum by their weights, which are made to come to 1."""
+        """The mean of the parts by their weights, away from the mean of those with negative weights.
+
+        How far away is the share of the negative weights in the positive ones, below 1 since they come to more than 0
+        together. (Plain proportions would multiply the difference by 10 for `a:: b::-0.9`, which is noise to a UNet.)
+        """
         parts = prompt.parts or (Part(fragments=()),)
         encoded = [self._encode_part(part) for part in parts]
-        if len(parts) == 1:
-            return encoded[0]
-        total = sum(part.weight for part in parts)
+        towards = sum(part.weight for part in parts if part.weight > 0)
+        away = -sum(part.weight for part in parts if part.weight < 0)
+        shares = [part.weight / towards * (1 + away / towards if part.weight > 0 else 1) for part in parts]
         length = max(hidden.shape[1] for hidden, _ in encoded)
-        shares = [part.weight / total for part in parts]
         return (
             _weighted([self._lengthened(hidden, length) for hidden, _ in encoded], shares),
             _weighted([pooled for _, pooled in encoded], shares),
@@ -70,9 +73,9 @@ class TextEncoder:
     def _encode_part(self, part: Part) -> tuple[Tensor, Tensor]:
         """1 × length × width, and 1 × pooled width.
 
-        Words of a weight below 1 are hidden from the encoder for the rest of the way: at 0.7 the result is 0.7 of the
-        text with them and 0.3 of the text without. So other words do not speak of them either, as they do where only
-        the words' own vectors are weakened.
+        Words of a weight below 1 are there for a part of the result: at 0.7 it is 0.7 of the text with them and 0.3 of
+        a text in which they are hidden from the other words, and hold nothing themselves. Weakening their own vectors
+        alone would leave what the other words took from them.
         """
         ids, weights, mask = self._provider.get_token_ids_and_expand_weights(
             [fragment.text for fragment in part.fragments],
@@ -82,8 +85,9 @@ class TextEncoder:
         hidden, pooled, shares, below = [], [], [], 0.0
         for weight in sorted({weight for weight in weights.tolist() if 0 < weight < 1} | {1.0}):
             self._pooled.clear()
-            visible = mask * (weights >= weight)
-            hidden.append(self._provider.build_weighted_embedding_tensor(ids, weights.clamp(min=1), visible))
+            visible = weights >= weight
+            strengths = weights.clamp(min=1) * visible
+            hidden.append(self._provider.build_weighted_embedding_tensor(ids, strengths, mask * visible))
             pooled.append(self._pooled[0])
             shares.append(weight - below)
             below = weight
