@@ -20,6 +20,7 @@ What is measured runs in fresh processes; nothing else should run on the machine
 - `plain_images_per_second`, `single_images_per_second`, `batch_images_per_second`: plain diffusers called prompt by
   prompt; the painter prompt by prompt; the painter in batches of four. `painter_ratio_single`, `painter_ratio_batch`:
   the painter over plain diffusers, medians of turns in one process (`generation/painter/bench.py`).
+- `kind_<name>_seconds`: one picture of each kind of job, one at a time (`generation/painter/bench_kinds.py`).
 - `lora_switch_ms`: from one LoRA to another that is loaded already; null without LoRAs for the model.
 """
 

@@ -28,6 +28,7 @@ from generation.engine.protocol import Batch, Progress, Task
 from generation.engine.settings import PainterSettings
 from generation.errors import LimnerError
 from generation.loras import check_lora, scan_loras
+from generation.painter.bench_kinds import measure_kinds
 from generation.painter.devices import Placement, choose_placement, free_memory
 from generation.painter.models import load_model
 from generation.painter.painter import Painter
@@ -50,11 +51,14 @@ SWITCHES_A_ROUND = 10
 def measure(
     model: ModelSpec, settings: PainterSettings, loras: Sequence[LoraSpec], *, pictures: int, rounds: int
 ) -> dict[str, float | None]:
-    """Images a second, their ratios (painter over plain diffusers), and milliseconds to switch a LoRA (or None)."""
+    """Images a second, their ratios (painter over plain diffusers), seconds for each kind of job, and milliseconds to
+    switch a LoRA (or None)."""
     placement = choose_placement(settings)
     figures: dict[str, float | None] = {**_speeds(model, settings, placement, pictures=pictures, rounds=rounds)}
     gc.collect()
     free_memory(placement.device)
+    recipe = _recipe(model, PROMPTS[0], seed=0)
+    figures |= measure_kinds(Painter(settings), model, settings, recipe, rounds=rounds)
     figures["lora_switch_ms"] = _lora_switch_ms(model, placement, loras, rounds=rounds) if loras else None
     return figures
 
