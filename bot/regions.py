@@ -49,9 +49,15 @@ NAMED: Mapping[str, Region] = {
 }
 
 
+# People say the same in other words: `the upper left quarter`.
+_SYNONYMS = {"upper": "top", "lower": "bottom", "center": "middle", "centre": "middle"}
+_FILLERS = frozenset({"the", "half", "quarter"})
+
+
 def read_region(text: str) -> Region:
     """A name of `NAMED`, or left, top, width and height in percent. Raises `RegionInvalid`."""
-    named = NAMED.get(" ".join(text.lower().replace("-", " ").split()))
+    words = text.lower().replace("-", " ").split()
+    named = NAMED.get(" ".join(_SYNONYMS.get(word, word) for word in words if word not in _FILLERS))
     if named is not None:
         return named
     match = _NUMBERS.fullmatch(text)

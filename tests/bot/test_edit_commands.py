@@ -66,7 +66,12 @@ async def test_a_mask_is_painted_anew_and_the_rest_stays(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("region", "box"),
-    [("bottom", (0, 52, 152, 104)), ("Top Left", (0, 0, 76, 52)), ("50,0,25,50", (76, 0, 114, 52))],
+    [
+        ("bottom", (0, 52, 152, 104)),
+        ("Top Left", (0, 0, 76, 52)),
+        ("the right half", (76, 0, 152, 104)),
+        ("50,0,25,50", (76, 0, 114, 52)),
+    ],
 )
 async def test_a_region_by_name_or_in_percent(world: World, region: str, box: tuple[int, int, int, int]) -> None:
     result = await world.member.slash(world.channel, "edit", image=file(PHOTO), prompt="a buoy --n 1", region=region)

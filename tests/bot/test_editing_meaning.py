@@ -7,6 +7,7 @@ from pathlib import Path
 
 import discord
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageChops
 
 from bot.cells import cells_of
@@ -24,8 +25,9 @@ async def drawn(world: World, message: discord.Message) -> Image.Image:
     return Image.open(io.BytesIO(world.bytes_of(world.now(message)))).convert("RGB")
 
 
-def mean(picture: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:
-    return np.asarray(picture.crop(box), dtype=float).mean(axis=(0, 1))
+def mean(picture: Image.Image, box: tuple[int, int, int, int]) -> npt.NDArray[np.float64]:
+    pixels = np.asarray(picture.crop(box), dtype=np.float64)
+    return np.mean(pixels, axis=(0, 1), dtype=np.float64)
 
 
 async def test_a_picture_goes_on_beyond_its_frame_and_a_region_is_what_it_was_told_to_be(tmp_path: Path) -> None:
