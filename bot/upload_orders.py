@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from bot.compose import SQUARE, compose
 from bot.derive import VARIATION_STRENGTHS, VARIATIONS, upscale_of
+from bot.editing import FlagNotHere, OneEdit
 from bot.flags import Request
 from bot.orders import Customer, Orders
 from bot.uploads import Brought
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
 from generation.job import Job, JobKind
+from generation.prompt_language import expand
 from generation.recipe import Recipe
 
 SIDE_STEP = 8  # pixels: sides of recipes are multiples of it
@@ -30,12 +32,30 @@ class UploadOrders:
         self._orders = orders
         self._catalogue = catalogue
 
+    def read(self, text: str, *, strength: float | None = None) -> Request | None:
+        """Read the words of variations, which may be flags alone; None for nothing at all.
+
+        Raises what `FlagParser.parse` raises, `OneEdit` or `FlagNotHere`.
+        """
+        if not text.strip() and strength is None:
+            return None
+        alternatives = expand(text)
+        if len(alternatives) > 1:
+            raise OneEdit
+        request = self._orders.parser.parse(alternatives[0], {"strength": strength}, wordless=True)
+        if request.repeat is not None:
+            raise FlagNotHere(flag="--repeat")
+        return request
+
     async def vary(
         self, customer: Customer, brought: Brought, kind: JobKind = JobKind.VARIATIONS, request: Request | None = None
     ) -> Job:
         """Order variations; `kind` says how far from the picture they are, unless the request names a strength."""
         if request is None and brought.image_id is not None:
             return await self._orders.variations(customer, brought.image_id, kind)
+        if request is not None and request.prompt:  # carried words have their style in them already
+            defaults = await self._orders.defaults.of(customer.user_id)
+            request = defaults.applied_to(request, starts_from_picture=True)
         request = self._in_words(request, brought.recipe)
         varied = replace(
             request,
@@ -70,6 +90,10 @@ class UploadOrders:
             compose(words, self._catalogue, seed=0)
             if request.negative_prompt is None:
                 request = replace(request, negative_prompt=words.negative_prompt)
+            if request.model is None and carried.model in self._catalogue.models.keys() - {
+                self._catalogue.default_model
+            }:
+                request = replace(request, model=carried.model)
             return replace(request, prompt=words.prompt)
         return request
 

@@ -23,9 +23,7 @@ def vary_command(services: Services, texts: Texts) -> Command:
         strength: app_commands.Range[float, 0, 1] | None = None,
     ) -> None:
         async with rejections_told(interaction):
-            request = None
-            if prompt is not None or strength is not None:
-                request = services.orders.parser.parse(prompt or "", {"strength": strength}, wordless=True)
+            request = services.upload_orders.read(prompt or "", strength=strength)
             customer = customer_of(interaction)
             brought = await bring(interaction, services.uploads.attachment(customer, image))
             await order(interaction, services.upload_orders.vary(customer, brought, request=request))

@@ -289,6 +289,26 @@ async def test_vary_takes_a_strength_of_its_own_or_by_flag_but_not_both(world: W
     assert "--strength" in private(both)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [("a {red, blue} boat", "braces"), ("a boat --repeat 3", "--repeat"), ("a boat --hires 1.5", "--hires")],
+)
+async def test_vary_is_one_job(world: World, prompt: str, said: str) -> None:
+    assert said in private(await world.member.slash(world.channel, "vary", image=GOOD, prompt=prompt))
+    await nothing_happened(world)
+
+
+async def test_a_members_defaults_count_for_words_that_they_typed(world: World) -> None:
+    await world.app.services.orders.defaults.change(world.member.id, style="ink", aspect="1:2")
+    await world.finished(public(await world.member.slash(world.channel, "vary", image=GOOD, prompt="a boat")))
+    job = await job_of(world)
+    assert job.style == "ink"
+    assert job.recipes[0].width > job.recipes[0].height
+    ours = encode_png(Image.new("RGB", (96, 64), RED), OURS)
+    await world.finished(public(await world.member.slash(world.channel, "vary", image=("a.png", ours))))
+    assert (await job_of(world, 2)).style is None
+
+
 @pytest.mark.parametrize("kind", ["subtle", "creative"])
 async def test_upscale_doubles_an_uploaded_picture(world: World, kind: str) -> None:
     result = await world.member.slash(world.channel, "upscale", image=("a.png", saved("PNG", (90, 60))), kind=kind)
