@@ -1,4 +1,4 @@
-"""The catalogue of this server: the models of the settings, the LoRAs of its folders, the styles of its file."""
+"""The catalogue of this server: the models of the settings, LoRAs and embeddings of its folders, styles of its file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 
 from bot.config import Config
 from generation.catalogue import Catalogue, ModelSpec
+from generation.embeddings import scan_embeddings
 from generation.loras import scan_loras
 from generation.styles import StylesInvalid, load_styles
 
@@ -16,9 +17,10 @@ from generation.styles import StylesInvalid, load_styles
 def build_catalogue(config: Config) -> Catalogue:
     """Read what can be drawn with; blocks for a moment, to read files. Raises `StylesInvalid`.
 
-    Files in the LoRA folders that are no LoRAs are logged and left out.
+    Files in the folders of LoRAs and of embeddings that are none are logged and left out.
     """
     loras, _ = scan_loras(config.generation.lora_folders)
+    embeddings, _ = scan_embeddings(config.generation.embedding_folders)
     styles = load_styles(config.generation.styles)
     for style in styles.values():
         for lora in style.loras:
@@ -29,6 +31,7 @@ def build_catalogue(config: Config) -> Catalogue:
         models={name: _known_draft(model.spec(name), loras) for name, model in config.models.items()},
         default_model=config.generation.model,
         loras=loras,
+        embeddings=embeddings,
         styles=styles,
         super_resolution=bool(config.generation.upscaler),
         finds_by_words=bool(config.generation.segmenter),

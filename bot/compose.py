@@ -23,6 +23,7 @@ from bot.flags import Request
 from bot.stylize import strength_of, styled_guidance_scale, styled_loras, styled_negative_prompt, styled_prompt
 from generation.aspect import WIDEST, size_for
 from generation.catalogue import Catalogue, Draft, ModelSpec, Style
+from generation.embeddings import check_embedding
 from generation.loras import check_lora
 from generation.prompt_language import embeddings_in, escape, parse, within
 from generation.recipe import MAX_LORAS, MAX_SEED, MAX_STEPS, Hires, LoraUse, Recipe, Source
@@ -104,7 +105,9 @@ def seeded(recipes: Iterable[Recipe], seed: int) -> tuple[Recipe, ...]:
 
 
 def order_of(recipes: tuple[Recipe, ...], catalogue: Catalogue, style: str | None) -> Order:
-    """Check that the recipes can be drawn here, and price them. Raises `UnknownName` or `LoraRefused`.
+    """Check that the recipes can be drawn here, and price them.
+
+    Raises `UnknownName`, `LoraRefused`, `EmbeddingRefused`, or why a prompt cannot be read.
 
     Credits are whole: the work of all the pictures together is rounded to the nearest, and is at least 1.
     """
@@ -113,6 +116,10 @@ def order_of(recipes: tuple[Recipe, ...], catalogue: Catalogue, style: str | Non
         model = catalogue.model(recipe.model)
         for lora in recipe.loras:
             check_lora(catalogue.lora(lora.name), model)
+        for name in recipe.embeddings:
+            check_embedding(catalogue.embedding(name), model)
+        for prompt in (recipe.prompt, recipe.negative_prompt):
+            parse(prompt)
         work += recipe.work(native_size=model.native_size, default_steps=model.num_inference_steps)
     return Order(recipes=recipes, style=style, cost=max(1, math.floor(work + 0.5)))
 

@@ -84,6 +84,7 @@ class Config(BaseSettings):
         """
         styles = _found(folder, self.generation.styles)
         lora_folders = tuple(_found(folder, path) for path in self.generation.lora_folders)
+        embedding_folders = tuple(_found(folder, path) for path in self.generation.embedding_folders)
         models = {
             name: model.model_copy(
                 update={"source": _weights(folder, model.source), "refiner": _weights(folder, model.refiner)}
@@ -93,6 +94,7 @@ class Config(BaseSettings):
         generation = {
             "styles": styles,
             "lora_folders": lora_folders,
+            "embedding_folders": embedding_folders,
             "upscaler": _weights(folder, self.generation.upscaler),
             "segmenter": _weights(folder, self.generation.segmenter),
         }

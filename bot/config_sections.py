@@ -77,6 +77,9 @@ class GenerationSection(Section):
     lora_folders: Annotated[
         tuple[Path, ...], NoDecode, BeforeValidator(_split_at_commas), Takes("a list of paths")
     ] = (Path("generation/pocket/loras"), Path("data/loras"))  # fmt: skip
+    embedding_folders: Annotated[
+        tuple[Path, ...], NoDecode, BeforeValidator(_split_at_commas), Takes("a list of paths")
+    ] = (Path("data/embeddings"),)  # fmt: skip
     styles: Path = Path("generation/styles.toml")
     upscaler: Annotated[str, Takes("a Hugging Face id, a folder, a .safetensors file, or nothing")] = ""
     segmenter: Annotated[str, Takes("a Hugging Face id, a folder, or nothing")] = ""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from bot.config import PROGRAM_FOLDER, Config, read_token
 from bot.config_sections import ModelSection
+from generation.embeddings import scan_embeddings
 from generation.loras import scan_loras
 from generation.styles import StylesInvalid, load_styles
 from generation.weights import (
@@ -60,6 +61,7 @@ async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
         *_drawing(config, await (ask or ask_painter)(config)),
         *await asyncio.to_thread(_other_weights, config),
         *_loras(config),
+        *_embeddings(config),
         _styles(config),
         await _database(config),
         await asyncio.to_thread(_files, config.storage.files),
@@ -194,6 +196,15 @@ def _loras(config: Config) -> list[Finding]:
         if model.draft_lora and model.draft_lora not in found
     ]
     return findings
+
+
+def _embeddings(config: Config) -> list[Finding]:
+    found, refused = scan_embeddings(config.generation.embedding_folders)
+    names = ", ".join(found) or "–"
+    findings = [Finding(topic="embeddings", state="ok", key="embeddings", fields={"count": len(found), "names": names})]
+    return findings + [
+        Finding(topic="embeddings", state="note", key="embedding_refused", fields=error.fields) for error in refused
+    ]
 
 
 def _styles(config: Config) -> Finding:

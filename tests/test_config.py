@@ -44,7 +44,8 @@ def test_the_shipped_file_says_the_defaults(empty: Path) -> None:
         storage["files"] = storage["files"].name
         storage["database"] = storage["database"].rpartition("/")[2]
     for generation in (shipped["generation"], defaults["generation"]):
-        generation["lora_folders"] = [folder.name for folder in generation["lora_folders"]]
+        for folders in ("lora_folders", "embedding_folders"):
+            generation[folders] = [folder.name for folder in generation[folders]]
     assert shipped == defaults
 
 
