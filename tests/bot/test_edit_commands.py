@@ -133,7 +133,7 @@ async def test_what_cannot_be_read_gets_one_sentence(world: World) -> None:
         ({"words": "the boat"}, "generation.segmenter"),
         ({"region": "left", "prompt": "a boat --ar 3:2"}, "no use here"),
         ({"region": "left", "prompt": "a boat --hires 2"}, "no use here"),
-        ({"region": "left", "prompt": "a {red, blue} boat"}, "an edit takes one"),
+        ({"region": "left", "prompt": "a {red, blue} boat"}, "this takes one"),
         ({"region": "left", "prompt": "--n 2"}, "nothing but flags"),
     ],
 )

@@ -142,7 +142,7 @@ async def test_custom_zoom_asks_with_the_prompt_and_takes_another_shape(world: W
         ("a boat --zoom 1 --ar 5:1", "--ar"),
         ("--zoom 2", "nothing but flags"),
         ("a boat --refine 0.5", "no use here"),
-        ("a {red, blue} boat", "an edit takes one"),
+        ("a {red, blue} boat", "this takes one"),
         ("a boat --nonsense", "no flag"),
     ],
 )
