@@ -38,6 +38,8 @@ def test_every_slash_command_is_documented() -> None:
     pages = page("moderating.md")
     for command in (
         "imagine",
+        "vary",
+        "upscale",
         "queue",
         "info",
         "quota show",
