@@ -16,10 +16,11 @@ from bot.config import Config
 from bot.config_sections import SQLITE
 from bot.orders import Customer, Orders
 from bot.pictures import show
+from bot.series import series_of
 from generation.clock import SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.settings import EngineSettings
-from generation.errors import LimnerError
+from generation.errors import LimnerError, RequestRejected
 from generation.job import Job, JobStatus
 from generation.queue.dispatcher import Dispatcher
 from generation.queue.listener import JobProgress
@@ -38,6 +39,12 @@ class DrawingFailed(LimnerError):
     """The job ended without pictures. Fields: `reason` (the error key that was stored with it)."""
 
     key = "drawing_failed"
+
+
+class OneJobOnly(RequestRejected):
+    """Braces or `--repeat` make several jobs, and there is one file to write. Fields: `count`."""
+
+    key = "one_job_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +102,17 @@ async def _draw(
     catalogue = await asyncio.to_thread(build_catalogue, config)
     # The dispatcher finds the job in storage when it starts: nothing runs for a request that is refused.
     orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: None)
-    await orders.imagine(PERSON, orders.parser.parse(text))
+    requests = series_of(orders.parser, text)
+    if len(requests) > 1:
+        raise OneJobOnly(count=len(requests))
+    ordered = await orders.imagine(PERSON, requests[0])
 
     instance, clock, waiter = f"imagine-{secrets.token_hex(4)}", SystemClock(), _Waiter(on_progress)
     engine = LocalEngine(
         config.generation.painters()[:1],
         instance=instance,
         clock=clock,
-        preload=catalogue.model(),
+        preload=catalogue.model(ordered.recipes[0].model),
         settings=engine_settings,
     )
     dispatcher = Dispatcher(

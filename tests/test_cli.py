@@ -89,6 +89,15 @@ def test_help_loads_nothing_heavy() -> None:
         (["a boat --asspect 3:2"], "There is no flag `--asspect`. Did you mean `--aspect`?"),
         (["a", "boat", "--seed", "-1"], "`--seed` does not take `-1`; it takes 0 … 4294967295."),
         (["a boat", "--style", "inc"], "There is no style `inc`. Did you mean `ink`?"),
+        (
+            ["a {red, blue} boat --repeat 2"],
+            "That makes 4 jobs, and here I draw one at a time: leave `--repeat` and the braces out.",
+        ),
+        (["a boat --model sdxl2"], "There is no model `sdxl2`. Did you mean `sdxl`?"),
+        (
+            ["a boat --draft --model sdxl"],
+            "The model `sdxl` has no way to draw in a few steps, so `--draft` cannot be used with it.",
+        ),
         (["--seed", "7"], "Say what to draw: there is nothing but flags in your prompt."),
         (["a boat", "-o", "boat.jpg"], "boat.jpg is no .png file in a folder that is there."),
         (["a boat", "-o", "nowhere/boat.png"], "nowhere/boat.png is no .png file in a folder that is there."),
@@ -215,6 +224,8 @@ async def test_the_doctor_finds_what_is_there_and_what_is_missing(
         "no_upscaler": "ok",
         "no_segmenter": "ok",
         "loras": "ok",
+        "embeddings": "ok",
+        "embeddings": "ok",
         "styles": "ok",
         "database_new": "ok",
         "files": "ok",
@@ -238,10 +249,12 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     """The one test here that loads torch."""
     (tmp_path / "loras").mkdir()
     (tmp_path / "loras" / "evil.safetensors").write_bytes(b"not at all")
+    (tmp_path / "embeddings").mkdir()
+    (tmp_path / "embeddings" / "bad.safetensors").write_bytes(b"not at all")
     (tmp_path / "styles.toml").write_text("[ink]")
     (tmp_path / "file").write_text("")
     text = (
-        '[generation]\nmodel = "mine"\ndevices = ["cpu", "cuda:99"]\nlora_folders = ["loras"]\nstyles = "styles.toml"\n'
+        '[generation]\nmodel = "mine"\ndevices = ["cpu", "cuda:99"]\nlora_folders = ["loras"]\nembedding_folders = ["embeddings"]\nstyles = "styles.toml"\n'
         '[models.mine]\nsource = "gone.safetensors"\nrefiner = "nobody/refiner"\ndraft_lora = "quick"\n'
         '[models.theirs]\nsource = "./nowhere"\n[storage]\nfiles = "file/files"\n'
     )
@@ -263,6 +276,7 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
         ("note", "Model", "`hf download nobody/segmenter`"),
         ("to do", "LoRAs", "`--draft` is refused"),
         ("note", "LoRAs", "evil"),
+        ("note", "Embeddings", "bad"),
         ("to do", "Styles", "ink"),
         ("ok", "Database", "first start"),
         ("to do", "Pictures", "cannot be written"),

@@ -103,6 +103,28 @@ async def test_a_mistake_is_named_and_nothing_is_queued(world: World, prompt: st
     assert await world.app.services.storage.jobs.get(1) is None
 
 
+async def test_sampling_flags_are_in_the_picture_and_in_its_price(world: World) -> None:
+    prompt = "a (red:1.2) boat:: sea --sampler heun --chaos 50 --weird 7 --stop 80 --tile --q 2 --hires 1.5 --n 2"
+    await world.drawn(prompt, model="pocket")
+    job = await world.app.services.storage.jobs.get(1)
+    assert job is not None
+    first, second = job.recipes
+    assert first.prompt == "a (red:1.2) boat:: sea"
+    assert (first.scheduler, first.weird, first.stop, first.tile) == ("heun", 7, 0.8, True)
+    assert (first.num_inference_steps, first.width, first.height) == (40, 192, 192)
+    assert (second.shared_seed, second.shared_noise) == (first.seed, 0.3)
+    assert await world.credits() == 100 - job.cost
+    assert job.cost == 8  # for each: 40 steps at 128², then 16 of 20 more at 192²
+
+
+async def test_a_model_whose_weights_are_not_here_is_refused_with_what_gets_them(world: World) -> None:
+    refused = await world.refused("a boat --model sdxl")
+    assert "hf download stabilityai/stable-diffusion-xl-base-1.0" in refused
+    assert await world.refused("a {red, blue} boat", model="sdxl") == refused
+    assert "There is no model `sdlx`. Did you mean `sdxl`?" in await world.refused("a boat --model sdlx")
+    assert await world.credits() == 100
+
+
 async def test_a_flag_against_its_option_is_refused(world: World) -> None:
     assert "--seed" in await world.refused("a boat --seed 1", seed=2)
 
@@ -164,6 +186,11 @@ async def test_autocomplete_searches_all_styles_prefix_first(world: World) -> No
     assert (await offered("in"))[0].startswith("in")
     assert await offered("no such style anywhere") == []
     assert "raw" in await offered("ra")
+
+
+async def test_autocomplete_knows_the_models(world: World) -> None:
+    found = await world.member.autocomplete(world.channel, "imagine", "model", "S")
+    assert [choice["value"] for choice in found] == ["sdxl"]
 
 
 async def test_autocomplete_reaches_beyond_the_first_25_and_keeps_the_weight(world: World) -> None:
