@@ -15,6 +15,7 @@ from bot.flag_errors import (
     HiresAgainstPicture,
     NoDraft,
     NoRefiner,
+    PictureTooLong,
     PromptEmpty,
     StrengthWithoutPicture,
     TooManyLoras,
@@ -299,6 +300,24 @@ def test_strength_needs_a_picture_and_hires_none() -> None:
         compose(Request(prompt="a", strength=0.6), CATALOGUE, seed=0)
     with pytest.raises(HiresAgainstPicture):
         compose(Request(prompt="a", hires=2.0), CATALOGUE, seed=0, picture=UPLOAD)
+
+
+def test_a_picture_needs_no_words_and_words_alone_do() -> None:
+    recipe = compose(Request(prompt=""), CATALOGUE, seed=0, picture=UPLOAD).recipes[0]
+    assert recipe.prompt == ""
+    styled = compose(Request(prompt="", style="ink"), CATALOGUE, seed=0, picture=UPLOAD).recipes[0]
+    assert "ink" in styled.prompt
+    with pytest.raises(PromptEmpty):
+        compose(Request(prompt=""), CATALOGUE, seed=0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(4001, 1000), (10, 41)])
+def test_a_picture_may_be_too_long_to_give_its_shape(width: int, height: int) -> None:
+    strip = StartingPicture(digest="d" * 64, width=width, height=height)
+    with pytest.raises(PictureTooLong):
+        compose(Request(prompt="a"), CATALOGUE, seed=0, picture=strip)
+    named = compose(Request(prompt="a", aspect=Fraction(4)), CATALOGUE, seed=0, picture=strip)
+    assert named.recipes[0].width > named.recipes[0].height
 
 
 # The language of prompts.

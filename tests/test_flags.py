@@ -248,6 +248,14 @@ def test_printed_and_read_again_it_is_the_same_request(request: Request) -> None
     assert PARSER.parse(PARSER.to_text(request)) == request
 
 
+@given(requests.map(lambda request: dataclasses.replace(request, prompt="")))
+def test_flags_alone_are_enough_where_there_is_a_picture(request: Request) -> None:
+    text = PARSER.to_text(request)
+    assert PARSER.parse(text, wordless=True) == request
+    with pytest.raises(PromptEmpty):
+        PARSER.parse(text)
+
+
 fragments = st.sampled_from(
     [
         "--",
