@@ -26,9 +26,6 @@ VARIATION_STRENGTHS: Mapping[JobKind, float] = {
 # Subtle keeps the picture and redraws its edges, Creative invents detail. Seen there: 0.25 puts new colours into a sea,
 # and 0.45 breaks a hull and loses a house's windows, which 0.35 keeps.
 UPSCALE_STRENGTHS: Mapping[JobKind, float] = {JobKind.UPSCALE_SUBTLE: 0.15, JobKind.UPSCALE_CREATIVE: 0.35}
-# How much of the guidance above 1 is left: above the native size a picture is painted in windows, and each of them
-# would else be pushed towards the whole prompt, and grow a small boat of its own.
-UPSCALE_GUIDANCE = 0.2
 UPSCALE_FACTOR = 2
 # Two upscalings of a picture of native size: the work grows with the area, and so does the memory.
 LARGEST_UPSCALE = 4
@@ -77,8 +74,7 @@ def upscale_of(
     if width * height > (native * LARGEST_UPSCALE) ** 2 * NATIVE_AREA_TOLERANCE:
         raise UpscaleTooLarge(width=recipe.width, height=recipe.height)
     source = Source(digest=digest, strength=UPSCALE_STRENGTHS[kind], super_resolution=catalogue.super_resolution)
-    guidance_scale = 1 + (recipe.guidance_scale - 1) * UPSCALE_GUIDANCE
-    larger = replace(plain(recipe), width=width, height=height, source=source, seed=seed, guidance_scale=guidance_scale)
+    larger = replace(plain(recipe), width=width, height=height, source=source, seed=seed)
     return order_of((larger,), catalogue, style)
 
 

@@ -79,6 +79,8 @@ class Denoiser:
         pieces: Sequence[Piece],
         generators: list[Generator],
         progress: BatchProgress,
+        *,
+        guidance_scale: float,
     ) -> None:
         """`generators` are the pieces' own, for schedulers that draw more noise on the way."""
         self._model = model
@@ -86,6 +88,7 @@ class Denoiser:
         self._pieces = pieces
         self._generators = generators
         self._progress = progress
+        self._guidance_scale = guidance_scale
 
     def run(self, start: Start, way: Way) -> Tensor:
         """The latents at the way's end; where it stops before, what they were then taken to become."""
@@ -154,7 +157,7 @@ class Denoiser:
         latents: Tensor = pipeline(
             **arguments,
             num_inference_steps=recipe.num_inference_steps,
-            guidance_scale=recipe.guidance_scale,
+            guidance_scale=self._guidance_scale,
             generator=self._generators,
             output_type="latent",
             callback_on_step_end=in_turn(callbacks),

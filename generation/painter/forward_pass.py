@@ -30,7 +30,7 @@ from generation.painter.models import LoadedModel
 from generation.painter.progress import BatchProgress
 from generation.painter.refiner import LoadedRefiner
 from generation.painter.seamless import seamless, seamless_in_windows
-from generation.painter.tiled_unet import VAE_SCALE, unet_in_tiles
+from generation.painter.tiled_unet import VAE_SCALE, guidance_in_windows, unet_in_tiles
 from generation.recipe import Recipe
 from generation.tiles import needs_tiles, tile_side
 
@@ -54,7 +54,8 @@ def paint_pass(
         start = _start(model, pieces, generators)
 
         # 2. Denoise, in one pass or in two
-        denoiser = Denoiser(model, refiner, pieces, generators, progress)
+        guidance_scale = guidance_in_windows(recipe.guidance_scale) if in_windows else recipe.guidance_scale
+        denoiser = Denoiser(model, refiner, pieces, generators, progress, guidance_scale=guidance_scale)
         if recipe.hires is None:
             latents = denoiser.run(start, Way.last_of(recipe, start.strength))
         else:

@@ -64,7 +64,6 @@ def upscaled(recipe: Recipe, strength: float, *, factor: int = 2, **source: Any)
         recipe,
         width=recipe.width * factor,
         height=recipe.height * factor,
-        guidance_scale=1.7,
         source=Source(digest="boat", strength=strength, **source),
     )
 
