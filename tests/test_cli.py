@@ -225,7 +225,6 @@ async def test_the_doctor_finds_what_is_there_and_what_is_missing(
         "no_segmenter": "ok",
         "loras": "ok",
         "embeddings": "ok",
-        "embeddings": "ok",
         "styles": "ok",
         "database_new": "ok",
         "files": "ok",
@@ -254,11 +253,11 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     (tmp_path / "styles.toml").write_text("[ink]")
     (tmp_path / "file").write_text("")
     text = (
-        '[generation]\nmodel = "mine"\ndevices = ["cpu", "cuda:99"]\nlora_folders = ["loras"]\nembedding_folders = ["embeddings"]\nstyles = "styles.toml"\n'
+        '[generation]\nupscaler = "./gone"\nsegmenter = "nobody/segmenter"\nmodel = "mine"\ndevices = ["cpu", "cuda:99"]\n'
+        'lora_folders = ["loras"]\nembedding_folders = ["embeddings"]\nstyles = "styles.toml"\n'
         '[models.mine]\nsource = "gone.safetensors"\nrefiner = "nobody/refiner"\ndraft_lora = "quick"\n'
         '[models.theirs]\nsource = "./nowhere"\n[storage]\nfiles = "file/files"\n'
     )
-    text = text.replace("[generation]", '[generation]\nupscaler = "./gone"\nsegmenter = "nobody/segmenter"')
     (tmp_path / "config.toml").write_text(text)
     assert limner("doctor") == 1
     # A row is "state | topic | sentence"; long sentences go on in rows of their own.
