@@ -13,10 +13,10 @@ PAINTED_FROM = 128
 def open_mask(data: bytes, size: tuple[int, int]) -> Image.Image:
     """A stored mask brought to a picture's `size`: mode "L", 255 where it is painted anew and 0 where it is kept.
 
-    Transparent parts are kept. Raises `OSError` for what `open_picture` cannot read.
+    What is transparent is painted anew, as what was rubbed out. Raises `OSError` for what `open_picture` cannot read.
     """
     with open_picture(data) as picture:
-        shown = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture.convert("RGBA")).convert("L")
+        shown = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("L")
     if shown.size != size:
         shown = shown.resize(size, Image.Resampling.BILINEAR)
     return shown.point(lambda value: 255 if value >= PAINTED_FROM else 0)
