@@ -10,6 +10,7 @@ import pytest
 from bot.cli import cli
 from bot.config_keys import list_keys
 from bot.flag_table import flag_table
+from generation.samplers import SAMPLER_NAMES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "generation/pocket/README.md", *(ROOT / "docs").glob("*.md")]
@@ -31,6 +32,11 @@ def test_every_flag_is_documented(flag) -> None:
     assert not flag.option or f"`{flag.option}`" in row
 
 
+def test_every_sampler_is_documented() -> None:
+    row = next(line for line in page("moderating.md").splitlines() if line.startswith("| `--sampler`"))
+    assert f"| {', '.join(SAMPLER_NAMES)} |" in row
+
+
 def test_every_slash_command_is_documented() -> None:
     from bot.messages import load_messages
 
@@ -38,6 +44,8 @@ def test_every_slash_command_is_documented() -> None:
     pages = page("moderating.md")
     for command in (
         "imagine",
+        "edit",
+        "outpaint",
         "vary",
         "upscale",
         "queue",

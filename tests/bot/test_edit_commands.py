@@ -130,7 +130,6 @@ async def test_what_cannot_be_read_gets_one_sentence(world: World) -> None:
         ({"region": "somewhere"}, "no region"),
         ({"region": "60,0,60,10"}, "no region"),
         ({"region": "0,0,100,100"}, "no region"),
-        ({"words": "the boat"}, "generation.segmenter"),
         ({"region": "left", "prompt": "a boat --ar 3:2"}, "no use here"),
         ({"region": "left", "prompt": "a boat --hires 2"}, "no use here"),
         ({"region": "left", "prompt": "a {red, blue} boat"}, "this takes one"),
@@ -166,9 +165,18 @@ async def test_outpainting_has_its_frame(
         assert changed(world, world.bytes_of(message)) is None
 
 
+def finding_with(segmenter: str) -> str:
+    return SETTINGS.replace("[generation]", f'[generation]\nsegmenter = "{segmenter}"')
+
+
+async def test_words_where_nothing_finds_them(tmp_path: Path) -> None:
+    async with open_world(tmp_path, settings=finding_with("")) as world:
+        said = await refused(world, "edit", image=file(PHOTO), prompt="a buoy", words="the boat")
+        assert "generation.segmenter" in said
+
+
 async def test_words_where_something_finds_them(tmp_path: Path) -> None:
-    settings = SETTINGS.replace("[generation]", '[generation]\nsegmenter = "somewhere"')
-    async with open_world(tmp_path, settings=settings) as world:
+    async with open_world(tmp_path, settings=finding_with("somewhere")) as world:
         result = await world.member.slash(
             world.channel, "edit", image=file(PHOTO), prompt="a buoy --n 1", words="the  boat"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -15,8 +16,8 @@ from bot.cells import cells_of
 from bot.views.double_click import DOUBLE_CLICK_SECONDS
 from generation.job import Job, JobKind
 from generation.picture import read_recipe
-from generation.recipe import Frame, Recipe
-from tests.bot.world import World, buttons, labels, private, public
+from generation.recipe import Frame, Mask, Recipe
+from tests.bot.world import SETTINGS, World, buttons, labels, open_world, private, public
 
 
 def png_of(image: Image.Image) -> bytes:
@@ -190,10 +191,31 @@ async def test_all_cells_are_no_region(world: World) -> None:
     assert "keeps nothing" in private(await world.member.submit_modal(shown, {"prompt": "a boat"}))
 
 
-async def test_words_need_a_network_that_finds_them(world: World) -> None:
-    message = await world.drawn("a boat --n 1")
-    overlay = overlay_of(await world.press(message, "Vary (Region)"))
-    assert "generation.segmenter" in private(await world.member.click(overlay.message, label="Say it in words"))
+def finding_with(segmenter: str) -> str:
+    return SETTINGS.replace("[generation]", f'[generation]\nsegmenter = "{segmenter}"')
+
+
+async def test_words_need_a_network_that_finds_them(tmp_path: Path) -> None:
+    async with open_world(tmp_path, settings=finding_with("")) as world:
+        message = await world.drawn("a boat --n 1")
+        overlay = overlay_of(await world.press(message, "Vary (Region)"))
+        assert "generation.segmenter" in private(await world.member.click(overlay.message, label="Say it in words"))
+
+
+async def test_words_say_what_is_painted_anew(tmp_path: Path) -> None:
+    async with open_world(tmp_path, settings=finding_with("somewhere")) as world:
+        message = await world.drawn("a boat --n 1 --seed 7")
+        overlay = overlay_of(await world.press(message, "Vary (Region)"))
+        shown = await world.member.click(overlay.message, label="Say it in words")
+        answer = await world.member.submit_modal(shown, {"words": " the  boat ", "prompt": "a buoy --n 1"})
+        edited = opened(world.bytes_of(await world.finished(public(answer))))
+        assert (await recipe_of(world, 2)).mask == Mask(words="the boat")
+        old = opened(world.bytes_of(message))
+        assert ImageChops.difference(edited, old).getbbox() == (0, 0, 64, 128)  # where this painter finds all things
+
+        world.clock.ahead += DOUBLE_CLICK_SECONDS
+        shown = await world.member.click(overlay.message, label="Say it in words")
+        assert "Say which part" in private(await world.member.submit_modal(shown, {"words": "  ", "prompt": "a buoy"}))
 
 
 async def test_a_mask_is_uploaded_into_the_form(world: World) -> None:
