@@ -14,10 +14,10 @@ from bot.flag_values import (
     read_aspect,
     read_lora,
     read_name,
+    read_sampler,
     read_style,
     text_up_to,
     whole_number,
-    word_of,
     write_aspect,
     write_lora,
 )
@@ -100,7 +100,7 @@ def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
         ),
         Flag(
             name="sampler", field="sampler", allowed=", ".join(SAMPLER_NAMES), example="--sampler dpmpp_2m",
-            read=word_of(SAMPLER_NAMES),
+            read=read_sampler,
         ),
         Flag(name="draft", aliases=("turbo",), field="draft", allowed="", example="--draft", constant=True),
         Flag(

@@ -10,6 +10,7 @@ from fractions import Fraction
 from generation.aspect import parse_aspect
 from generation.errors import InvalidAspect
 from generation.recipe import LoraUse
+from generation.samplers import SAMPLER_NAMES
 
 RAW = "raw"  # the style that is none
 
@@ -61,16 +62,12 @@ def number_of(allowed: Collection[float]) -> Callable[[str], float]:
     return read
 
 
-def word_of(allowed: Collection[str]) -> Callable[[str], str]:
-    """One of a few lower-case names with underscores, for which people also write capitals, hyphens and spaces."""
-
-    def read(text: str) -> str:
-        name = re.sub(r"[-\s]+", "_", text.strip().lower())
-        if name not in allowed:
-            raise ValueError(text)
-        return name
-
-    return read
+def read_sampler(text: str) -> str:
+    """A sampler by our name or the WebUI's: `dpmpp_2m_karras`, `DPM++ 2M Karras`."""
+    name = re.sub(r"[-\s]+", "_", text.strip().lower().replace("++", "pp"))
+    if name not in SAMPLER_NAMES:
+        raise ValueError(text)
+    return name
 
 
 def read_name(text: str) -> str:

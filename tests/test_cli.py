@@ -253,8 +253,9 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     (tmp_path / "styles.toml").write_text("[ink]")
     (tmp_path / "file").write_text("")
     text = (
-        '[generation]\nupscaler = "./gone"\nsegmenter = "nobody/segmenter"\nmodel = "mine"\ndevices = ["cpu", "cuda:99"]\n'
-        'lora_folders = ["loras"]\nembedding_folders = ["embeddings"]\nstyles = "styles.toml"\n'
+        '[generation]\nupscaler = "./gone"\nsegmenter = "nobody/segmenter"\nmodel = "mine"\n'
+        'devices = ["cpu", "cuda:99"]\nlora_folders = ["loras"]\nembedding_folders = ["embeddings"]\n'
+        'styles = "styles.toml"\n'
         '[models.mine]\nsource = "gone.safetensors"\nrefiner = "nobody/refiner"\ndraft_lora = "quick"\n'
         '[models.theirs]\nsource = "./nowhere"\n[storage]\nfiles = "file/files"\n'
     )

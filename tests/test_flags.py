@@ -26,7 +26,7 @@ from bot.flag_table import QUALITIES
 from bot.flags import FlagParser, Request
 from generation.errors import RequestRejected
 from generation.recipe import MAX_LORAS, MAX_SEED, LoraUse
-from generation.samplers import SAMPLER_NAMES
+from generation.samplers import SAMPLER_NAMES, SAMPLERS
 
 PARSER = FlagParser(max_steps=60, max_prompt_length=2000)
 
@@ -83,6 +83,7 @@ PARSER = FlagParser(max_steps=60, max_prompt_length=2000)
             Request(prompt="boat", strength=0.0, hires=1.5, refine=0.2),
         ),
         ("boat --sampler DPMPP-2M-Karras", Request(prompt="boat", sampler="dpmpp_2m_karras")),
+        ('boat --sampler "DPM++ 2M Karras"', Request(prompt="boat", sampler="dpmpp_2m_karras")),
         ('boat --sampler "euler a"', Request(prompt="boat", sampler="euler_a")),
         ("boat --steps 60 --cfg 7.5", Request(prompt="boat", steps=60, guidance_scale=7.5)),
         ("boat --seed 4294967295 --cfg 1", Request(prompt="boat", seed=MAX_SEED, guidance_scale=1.0)),
@@ -241,6 +242,11 @@ requests = st.builds(
     tile=st.booleans(),
     repeat=st.none() | st.integers(2, 40),
 )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_are_known_by_the_webuis_names_too(name: str) -> None:
+    assert PARSER.parse(f'boat --sampler "{SAMPLERS[name].webui}"').sampler == name
 
 
 @given(requests)
