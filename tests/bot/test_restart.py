@@ -64,7 +64,7 @@ async def test_an_order_during_a_restart_is_kept(tmp_path: Path) -> None:
 
 
 async def test_a_worker_that_is_killed_is_replaced_and_the_job_runs_again(world: World) -> None:
-    message = await world.imagine("a slow boat --steps 15")
+    message = await world.imagine("a slow boat --steps 18")
     await world.until(lambda: "%" in world.now(message).content)
     engine = world.app.engine
     assert isinstance(engine, LocalEngine)
@@ -109,7 +109,7 @@ def stored_status(folder: Path) -> str:
 @pytest.mark.parametrize("killed_when", ["running", "done"])
 async def test_kill_9_in_mid_job_or_before_the_delivery(tmp_path: Path, killed_when: str) -> None:
     async with open_world(tmp_path, working=False) as world:
-        message = await world.imagine("a slow boat --steps 15" if killed_when == "running" else "a boat")
+        message = await world.imagine("a slow boat --steps 18" if killed_when == "running" else "a boat")
         await world.stop()
         async with doomed_bot(tmp_path):
             await wait_for(lambda: stored_status(tmp_path) == killed_when, about=lambda: stored_status(tmp_path))
@@ -126,7 +126,7 @@ async def test_kill_9_in_mid_job_or_before_the_delivery(tmp_path: Path, killed_w
 @pytest.mark.crash
 async def test_a_person_is_told_of_the_restart_while_the_job_waits_once_more(tmp_path: Path) -> None:
     async with open_world(tmp_path, working=False) as world:
-        message = await world.imagine("a slow boat --steps 15")
+        message = await world.imagine("a slow boat --steps 18")
         await world.stop()
         async with doomed_bot(tmp_path):
             await wait_for(lambda: stored_status(tmp_path) == "running")
