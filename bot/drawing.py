@@ -16,11 +16,11 @@ from bot.config import Config
 from bot.config_sections import SQLITE
 from bot.orders import Customer, Orders
 from bot.pictures import show
-from bot.series import series_of
+from bot.series import only_one
 from generation.clock import SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.settings import EngineSettings
-from generation.errors import LimnerError, RequestRejected
+from generation.errors import LimnerError
 from generation.job import Job, JobStatus
 from generation.queue.dispatcher import Dispatcher
 from generation.queue.listener import JobProgress
@@ -39,12 +39,6 @@ class DrawingFailed(LimnerError):
     """The job ended without pictures. Fields: `reason` (the error key that was stored with it)."""
 
     key = "drawing_failed"
-
-
-class OneJobOnly(RequestRejected):
-    """Braces or `--repeat` make several jobs, and there is one file to write. Fields: `count`."""
-
-    key = "one_job_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +96,7 @@ async def _draw(
     catalogue = await asyncio.to_thread(build_catalogue, config)
     # The dispatcher finds the job in storage when it starts: nothing runs for a request that is refused.
     orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: None)
-    requests = series_of(orders.parser, text)
-    if len(requests) > 1:
-        raise OneJobOnly(count=len(requests))
-    ordered = await orders.imagine(PERSON, requests[0])
+    ordered = await orders.imagine(PERSON, only_one(orders.parser, text))
 
     instance, clock, waiter = f"imagine-{secrets.token_hex(4)}", SystemClock(), _Waiter(on_progress)
     engine = LocalEngine(

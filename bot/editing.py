@@ -10,6 +10,7 @@ from bot.compose import DEFAULT_COUNT, StartingPicture, compose
 from bot.edit import Words, reframed, repainted, reworded
 from bot.flags import Request
 from bot.orders import Customer, Orders
+from bot.series import only_one
 from bot.uploads import Brought
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
@@ -97,7 +98,7 @@ class Editing:
         """Order a job once more in other words. What it started from stays."""
         job = await self._orders.find_job(customer, job_id)
         if all(recipe.source is None for recipe in job.recipes):
-            return await self._orders.imagine(customer, self._one(text))
+            return await self._orders.imagine(customer, only_one(self._orders.parser, text))
         request = self.read(text)
         order = reworded(self._typed(request, None), job.recipes, self._catalogue)
         text = self._orders.parser.to_text(request)

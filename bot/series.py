@@ -21,6 +21,12 @@ class TooManyAtOnce(RequestRejected):
     key = "too_many_at_once"
 
 
+class OneJobOnly(RequestRejected):
+    """Braces or `--repeat` make several jobs where only one can be ordered. Fields: `count`."""
+
+    key = "one_job_only"
+
+
 def series_of(
     parser: FlagParser, text: str, options: Mapping[str, object] | None = None, *, wordless: bool = False
 ) -> tuple[Request, ...]:
@@ -33,6 +39,14 @@ def series_of(
     if count > MAX_JOBS:
         raise TooManyAtOnce(count=count, limit=MAX_JOBS)
     return tuple(job for request in requests for job in _repeated(request))
+
+
+def only_one(parser: FlagParser, text: str) -> Request:
+    """The one job that a typed text makes. Raises what `series_of` raises, or `OneJobOnly`."""
+    requests = series_of(parser, text)
+    if len(requests) > 1:
+        raise OneJobOnly(count=len(requests))
+    return requests[0]
 
 
 def _repeated(request: Request) -> Iterator[Request]:

@@ -91,7 +91,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["a boat", "--style", "inc"], "There is no style `inc`. Did you mean `ink`?"),
         (
             ["a {red, blue} boat --repeat 2"],
-            "That makes 4 jobs, and here I draw one at a time: leave `--repeat` and the braces out.",
+            "That makes 4 jobs, and here only one can be ordered: leave `--repeat` and the braces out.",
         ),
         (["a boat --model sdxl2"], "There is no model `sdxl2`. Did you mean `sdxl`?"),
         (

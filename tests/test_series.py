@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.flag_errors import FlagAgainstOption, FlagRepeated, FlagValueInvalid, PromptEmpty
 from bot.flags import FlagParser, Request
-from bot.series import MAX_JOBS, TooManyAtOnce, series_of
+from bot.series import MAX_JOBS, OneJobOnly, TooManyAtOnce, only_one, series_of
 from generation.errors import RequestRejected
 from generation.prompt_language.errors import BracesUnbalanced, TooManyPermutations
 from generation.recipe import MAX_SEED
@@ -74,6 +74,14 @@ def test_flags_alone_are_enough_where_there_is_a_picture() -> None:
 def test_one_mistake_refuses_all(text: str, error: type[RequestRejected]) -> None:
     with pytest.raises(error):
         series_of(PARSER, text)
+
+
+def test_where_only_one_job_can_be_ordered_several_are_refused() -> None:
+    assert only_one(PARSER, "a {red} boat --seed 7") == Request(prompt="a red boat", seed=7)
+    for text in ("a {red, blue} boat", "a boat --repeat 2"):
+        with pytest.raises(OneJobOnly) as caught:
+            only_one(PARSER, text)
+        assert caught.value.fields == {"count": 2}
 
 
 def test_an_option_against_a_flag_that_only_some_have_is_refused() -> None:
