@@ -269,3 +269,34 @@ async def test_again_under_an_edit_is_the_same_edit_with_new_seeds(world: World)
     assert second.kind is JobKind.PAN
     assert [recipe.source for recipe in second.recipes] == [recipe.source for recipe in first.recipes]
     assert second.recipes[0].seed != first.recipes[0].seed
+
+
+async def test_a_picture_is_edited_in_its_own_server_alone(world: World) -> None:
+    message = await world.drawn("a boat --n 1 --ar 3:2")
+    overlay = overlay_of(await world.press(message, "Vary (Region)"))
+    elsewhere = world.env.create_guild("Elsewhere")
+    channel = elsewhere.create_text_channel("pictures")
+    member = elsewhere.add_member(world.member.user)
+    target = world.app.client.get_partial_messageable(channel.id, guild_id=elsewhere.id)
+    for button in [*buttons(message)[4:], *buttons(overlay.message)]:
+        if button.label == "Say it in words":
+            continue  # needs a network first
+        view = discord.ui.View(timeout=None)
+        view.add_item(discord.ui.Button(label="forged", custom_id=button.custom_id))
+        forged = await target.send("look", view=view)
+        world.clock.ahead += DOUBLE_CLICK_SECONDS
+        assert "not here any more" in private(await member.click(forged, label="forged")), button.custom_id
+    assert await world.app.services.storage.jobs.get(2) is None
+
+
+async def test_a_form_about_a_picture_whose_file_is_gone_is_refused(world: World) -> None:
+    message = await world.drawn("a boat --n 1")
+    overlay = overlay_of(await world.press(message, "Vary (Region)"))
+    region = await world.member.select(overlay.message, ["13"])
+    zoom = await world.press(message, "Custom Zoom")
+    for file in (world.folder / "files").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    for shown, prompt in ((region, "a buoy"), (zoom, "a boat --zoom 2")):
+        assert "not here any more" in private(await world.member.submit_modal(shown, {"prompt": prompt}))
+    assert await world.credits() == 99
