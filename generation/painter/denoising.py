@@ -58,12 +58,13 @@ class Way:
     before: int = 0
 
     @classmethod
-    def last_of(cls, recipe: Recipe, strength: float, before: int = 0) -> Way:
-        """A recipe's way to the finished picture, from a start of that strength; `before` steps were run before it.
+    def last_of(cls, recipe: Recipe, strength: float) -> Way:
+        """A recipe's way to the finished picture, from a start of that strength.
 
         The model always takes the first step, so that the refiner has something to refine.
         """
         steps = recipe.steps_at(strength)
+        before = 0 if recipe.hires is None else recipe.num_inference_steps
         until = recipe.steps_to_run - before
         refined = max(0, min(round(recipe.refine * steps), steps - 1))
         return cls(steps=steps, until=until, refined=refined if until > steps - refined else 0, before=before)
@@ -79,8 +80,6 @@ class Denoiser:
         pieces: Sequence[Piece],
         generators: list[Generator],
         progress: BatchProgress,
-        *,
-        guidance_scale: float,
     ) -> None:
         """`generators` are the pieces' own, for schedulers that draw more noise on the way."""
         self._model = model
@@ -88,18 +87,19 @@ class Denoiser:
         self._pieces = pieces
         self._generators = generators
         self._progress = progress
-        self._guidance_scale = guidance_scale
 
-    def run(self, start: Start, way: Way) -> Tensor:
+    def run(self, start: Start, way: Way, guidance_scale: float) -> Tensor:
         """The latents at the way's end; where it stops before, what they were then taken to become."""
         if way.until == 0 and start.latents is not None:
             return start.latents
         recipe = self._pieces[0].recipe
         dtype = self._pieces[0].embeddings.prompt.dtype
+
         # 1. The model's steps
         pipeline = self._model.text_to_image if start.latents is None else self._model.image_to_image
         scheduler = make_scheduler(self._model.scheduler, recipe.scheduler, recipe.num_inference_steps)
-        arguments: dict[str, Any] = {**pipeline_arguments([piece.embeddings for piece in self._pieces])}
+        shared = {"num_inference_steps": recipe.num_inference_steps, "guidance_scale": guidance_scale}
+        arguments: dict[str, Any] = shared | pipeline_arguments([piece.embeddings for piece in self._pieces])
         if start.latents is None:
             height, width = (8 * side for side in start.noise.shape[-2:])
             arguments |= {"width": width, "height": height, "latents": start.noise.to(dtype)}
@@ -120,7 +120,7 @@ class Denoiser:
         scheduler = make_scheduler(
             self._model.scheduler, recipe.scheduler, recipe.num_inference_steps, predicts=self._refiner.predicts
         )
-        arguments = {**pipeline_arguments([piece.refined for piece in self._pieces if piece.refined])}
+        arguments = shared | pipeline_arguments([piece.refined for piece in self._pieces if piece.refined])
         arguments |= {"image": latents, "latents": latents, "denoising_start": boundary}
         return self._run(
             self._refiner.pipeline,
@@ -144,7 +144,6 @@ class Denoiser:
         before: int,
     ) -> Tensor:
         """One call of a pipeline that would take `steps`, as far as `until`."""
-        recipe = self._pieces[0].recipe
         pipeline.scheduler = scheduler
         estimate = Estimate(scheduler)
         whole = _WholeSteps()
@@ -156,8 +155,6 @@ class Denoiser:
             callbacks.append(stop_after(until, of=steps))
         latents: Tensor = pipeline(
             **arguments,
-            num_inference_steps=recipe.num_inference_steps,
-            guidance_scale=self._guidance_scale,
             generator=self._generators,
             output_type="latent",
             callback_on_step_end=in_turn(callbacks),

@@ -6,15 +6,14 @@ previews, cancelling) is a list of callbacks, each of which sees the latents as 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from PIL import Image
 from torch import Generator, Tensor
 
 from generation.errors import PaintingFailed
-from generation.painter.canvas import Canvas
 from generation.painter.denoising import Denoiser, Piece, Start, Way
 from generation.painter.keeping import latent_freedom
 from generation.painter.latents import (
@@ -22,7 +21,6 @@ from generation.painter.latents import (
     decode_latents,
     draw_noise,
     encode_picture,
-    enlarge_latents,
     seed_generator,
     share_noise,
 )
@@ -31,7 +29,7 @@ from generation.painter.progress import BatchProgress
 from generation.painter.refiner import LoadedRefiner
 from generation.painter.seamless import seamless, seamless_in_windows
 from generation.painter.tiled_unet import VAE_SCALE, guidance_in_windows, unet_in_tiles
-from generation.recipe import Recipe
+from generation.recipe import Hires, Recipe
 from generation.tiles import needs_tiles, tile_side
 
 
@@ -44,26 +42,24 @@ def paint_pass(
     """
     recipe = pieces[0].recipe
     choose_tiling(model.vae, recipe.width, recipe.height, always=model.saves_memory)
-    with ExitStack() as conditions:
-        in_windows = _enter_windows(conditions, model, recipe)
-        if recipe.tile:
-            _enter_seamless(conditions, model, refiner, in_windows=in_windows)
-
+    seamless_vae = [model.vae] if recipe.tile and not model.vae.use_tiling else []
+    with seamless(*seamless_vae):
         # 1. Each picture's own noise, and what it starts from
         generators = [seed_generator(piece.recipe.seed) for piece in pieces]
         start = _start(model, pieces, generators)
 
         # 2. Denoise, in one pass or in two
+        denoiser = Denoiser(model, refiner, pieces, generators, progress)
+        if recipe.hires is not None:
+            way = Way(steps=recipe.num_inference_steps, until=recipe.num_inference_steps)
+            with _unets_ready(model, refiner, recipe, in_windows=False):
+                first = denoiser.run(start, way, recipe.guidance_scale)
+            start = _enlarged(model, first, generators, recipe, recipe.hires)
+        way = Way.last_of(recipe, start.strength)
+        in_windows = start.latents is not None and needs_tiles(recipe.width, recipe.height, model.spec.native_size)
         guidance_scale = guidance_in_windows(recipe.guidance_scale) if in_windows else recipe.guidance_scale
-        denoiser = Denoiser(model, refiner, pieces, generators, progress, guidance_scale=guidance_scale)
-        if recipe.hires is None:
-            latents = denoiser.run(start, Way.last_of(recipe, start.strength))
-        else:
-            first = denoiser.run(start, Way(steps=recipe.num_inference_steps, until=recipe.num_inference_steps))
-            noise = draw_noise(generators, model.vae, recipe.width, recipe.height).to(model.device)
-            larger = Start(noise=noise, latents=enlarge_latents(first, noise), strength=recipe.hires.strength)
-            way = Way.last_of(recipe, larger.strength, before=recipe.num_inference_steps)
-            latents = denoiser.run(larger, way)
+        with _unets_ready(model, refiner, recipe, in_windows=in_windows):
+            latents = denoiser.run(start, way, guidance_scale)
 
         # 3. Decode one by one
         if not torch.isfinite(latents).all():
@@ -85,7 +81,7 @@ def _start(model: LoadedModel, pieces: Sequence[Piece], generators: list[Generat
     canvases = [piece.canvas for piece in pieces if piece.canvas]
     if recipe.source is None:
         return Start(noise=noise)
-    encoded = torch.cat([_encoded(model, canvas, recipe) for canvas in canvases])
+    encoded = _encoded(model, [canvas.picture for canvas in canvases], seamless=recipe.tile)
     repaint = [canvas.repaint for canvas in canvases if canvas.repaint]
     return Start(
         noise=noise,
@@ -95,29 +91,42 @@ def _start(model: LoadedModel, pieces: Sequence[Piece], generators: list[Generat
     )
 
 
-def _encoded(model: LoadedModel, canvas: Canvas, recipe: Recipe) -> Tensor:
-    return encode_picture(model.vae, model.image_processor, canvas.picture, model.device, seamless=recipe.tile)
+def _enlarged(model: LoadedModel, latents: Tensor, generators: list[Generator], recipe: Recipe, hires: Hires) -> Start:
+    """What the second of two passes starts from: the first one's pictures at their final size, with fresh noise.
+
+    They are scaled as pictures: scaled latents come out blurred, and only a strength that forgets the first pass would
+    mend it.
+    """
+    pictures = [decode_latents(model.vae, model.image_processor, one, seamless=recipe.tile) for one in latents]
+    size = (recipe.width, recipe.height)
+    larger = [picture.resize(size, Image.Resampling.LANCZOS) for picture in pictures]
+    return Start(
+        noise=draw_noise(generators, model.vae, *size).to(model.device),
+        latents=_encoded(model, larger, seamless=recipe.tile),
+        strength=hires.strength,
+    )
 
 
-def _enter_windows(conditions: ExitStack, model: LoadedModel, recipe: Recipe) -> bool:
-    """Paint a picture above the native size that starts from another in windows."""
-    native_size = model.spec.native_size
-    if recipe.source is None or not needs_tiles(recipe.width, recipe.height, native_size):
-        return False
-    conditions.enter_context(unet_in_tiles(model.text_to_image.unet, tile_side(native_size) // VAE_SCALE))
-    return True
+def _encoded(model: LoadedModel, pictures: Sequence[Image.Image], *, seamless: bool) -> Tensor:
+    return torch.cat(
+        [
+            encode_picture(model.vae, model.image_processor, picture, model.device, seamless=seamless)
+            for picture in pictures
+        ]
+    )
 
 
-def _enter_seamless(
-    conditions: ExitStack, model: LoadedModel, refiner: LoadedRefiner | None, *, in_windows: bool
-) -> None:
-    """Let each network see the opposite edge beyond each edge: in its convolutions, or, where it works in windows, by
-    latents that were wrapped around before."""
-    networks = [] if refiner is None else [refiner.pipeline.unet]
-    if in_windows:
-        conditions.enter_context(seamless_in_windows(model.text_to_image.unet))
-    else:
-        networks.append(model.text_to_image.unet)
-    if not model.vae.use_tiling:
-        networks.append(model.vae)
-    conditions.enter_context(seamless(*networks))
+@contextmanager
+def _unets_ready(
+    model: LoadedModel, refiner: LoadedRefiner | None, recipe: Recipe, *, in_windows: bool
+) -> Iterator[None]:
+    """While this holds, the model and the refiner predict in windows where that is wanted, and without edges for a
+    seamless recipe."""
+    unets = [model.text_to_image.unet, *([] if refiner is None else [refiner.pipeline.unet])]
+    with ExitStack() as settings:
+        for unet in unets:
+            if in_windows:
+                settings.enter_context(unet_in_tiles(unet, tile_side(model.spec.native_size) // VAE_SCALE))
+            if recipe.tile:
+                settings.enter_context(seamless_in_windows(unet) if in_windows else seamless(unet))
+        yield

@@ -59,11 +59,6 @@ def share_noise(noise: Tensor, recipes: Sequence[Recipe], vae: Any, width: int, 
     return torch.cat(mixed)
 
 
-def enlarge_latents(latents: Tensor, like: Tensor) -> Tensor:
-    """Latents at the size of other ones."""
-    return torch.nn.functional.interpolate(latents.float(), like.shape[-2:], mode="bicubic")
-
-
 def encode_picture(
     vae: Any, image_processor: Any, image: Image.Image, device: torch.device, *, seamless: bool = False
 ) -> Tensor:

@@ -58,8 +58,10 @@ def unet_in_tiles(unet: Any, tile: int) -> Iterator[None]:
             for left in tile_starts(width, wide):
                 rows, columns = slice(top, top + tall), slice(left, left + wide)
                 time_ids = added_cond_kwargs["time_ids"].clone()
-                time_ids[:, 2:6] = torch.tensor(
-                    [VAE_SCALE * place for place in (top, left, tall, wide)], dtype=time_ids.dtype
+                # A refiner knows the corner, but an aesthetic score in the place of the size.
+                places = (top, left, tall, wide) if time_ids.shape[1] == 6 else (top, left)
+                time_ids[:, 2 : 2 + len(places)] = torch.tensor(
+                    [VAE_SCALE * place for place in places], dtype=time_ids.dtype
                 )
                 (prediction,) = whole(
                     sample[..., rows, columns],
