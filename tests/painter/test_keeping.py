@@ -87,7 +87,7 @@ class TestMaskFiles:
 
     def test_what_is_no_picture_is_refused(self) -> None:
         for data in (b"", b"junk", file_of(mask_of((0, 0, 9, 9)))[:60]):
-            with pytest.raises(OSError, match="identify|truncated"):
+            with pytest.raises(OSError, match=r"identify|truncated"):
                 open_mask(data, (60, 40))
 
     def test_an_empty_one_is_told_from_one_of_a_pixel(self) -> None:
