@@ -29,7 +29,8 @@ def feathered(mask: Image.Image, width: int) -> Image.Image:
 
 
 def _eroded(flags: NDArray[np.int32], radius: int) -> NDArray[np.int32]:
-    return (_window_sums(flags, radius) == (2 * radius + 1) ** 2).astype(np.int32)
+    full = _window_sums(flags, radius) == (2 * radius + 1) ** 2
+    return full.astype(np.int32)
 
 
 def _window_sums(values: NDArray[np.int32], radius: int) -> NDArray[np.int32]:
