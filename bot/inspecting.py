@@ -56,7 +56,8 @@ class Inspector:
 
     async def attachment(self, customer: Customer, attachment: discord.Attachment) -> Finding:
         """What is known of a picture that somebody shows. Raises what `Uploads.attachment` raises."""
-        return await self.file(customer, await self._uploads.fetch(attachment))
+        async with self._uploads.turn(customer):
+            return await self.file(customer, await self._uploads.fetch(attachment))
 
     async def image(self, customer: Customer, image_id: int, *, exact: bool) -> Finding:
         """What is known of a picture of ours. Raises `ImageGone` where the person may not see it."""

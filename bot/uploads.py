@@ -7,10 +7,14 @@ reads: only messages of the server in which the link was typed are read, and onl
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import discord
 
@@ -28,6 +32,7 @@ from storage.storage import Storage
 if TYPE_CHECKING:
     from bot.client import Interaction
 
+AT_ONCE = 8  # pictures that are being brought, of all people together
 # Buttons that stand under finished pictures and name the image that they are about.
 _ABOUT_IMAGE = re.compile(rf"limner:(?:pick|{JobKind.VARIATIONS}|{JobKind.VARY_SUBTLE}):([1-9][0-9]{{0,17}})", re.ASCII)
 _UNFINISHED = re.compile(r"limner:cancel:[0-9]+", re.ASCII)
@@ -70,6 +75,8 @@ class Uploads:
         self._cdn = cdn
         self._intake = intake
         self._storage = storage
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -84,14 +91,22 @@ class Uploads:
             return await self.attachment(customer, picture)
         return await self.link(interaction, customer, picture)
 
+    @asynccontextmanager
+    async def turn(self, customer: Customer) -> AsyncIterator[None]:
+        """One picture of a person at a time, and few in all: each is in memory while it is looked at."""
+        async with self._turns.setdefault(customer.user_id, asyncio.Lock()), self._free:
+            yield
+
     async def attachment(self, customer: Customer, attachment: discord.Attachment) -> Brought:
         """What somebody attached."""
-        return await self.file(customer, await self.fetch(attachment))
+        async with self.turn(customer):
+            return await self.file(customer, await self.fetch(attachment))
 
     async def link(self, interaction: Interaction, customer: Customer, link: PictureLink) -> Brought:
         """What a link in a prompt leads to."""
         if not isinstance(link, MessageLink):
-            return await self.file(customer, await self._fetched(str(link)))
+            async with self.turn(customer):
+                return await self.file(customer, await self._fetched(str(link)))
         message = await _read_message(interaction, link)
         images = images_in(message, interaction)
         if len(images) > 1:
@@ -124,10 +139,11 @@ class Uploads:
         picture = StartingPicture(digest=kept, width=upload.width, height=upload.height)
         return Brought(picture=picture, recipe=upload.recipe)
 
-    async def mask(self, file: discord.Attachment | str) -> Upload:
+    async def mask(self, customer: Customer, file: discord.Attachment | str) -> Upload:
         """A mask that was attached, or put into a form, which tells its link. It is looked at, and not kept."""
-        data = await (self._fetched(file) if isinstance(file, str) else self.fetch(file))
-        return await self._intake.take_in(data)
+        async with self.turn(customer):
+            data = await (self._fetched(file) if isinstance(file, str) else self.fetch(file))
+            return await self._intake.take_in(data)
 
     async def fetch(self, attachment: discord.Attachment) -> bytes:
         """The file itself, as it was attached."""

@@ -47,7 +47,7 @@ def edit_command(services: Services, texts: Texts) -> Command:
                 if box is not None:
                     return brought, await services.masks.by_region(box, brought.picture)
                 if mask is not None:
-                    uploaded = await services.uploads.mask(mask)
+                    uploaded = await services.uploads.mask(customer, mask)
                     return brought, await services.masks.by_upload(uploaded, brought.picture)
                 assert found is not None
                 return brought, found

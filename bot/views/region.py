@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import discord
 
-from bot.answering import answer_later, customer_of, order
+from bot.answering import answer_later, bring, customer_of, order
 from bot.cells import CellGrid, cells_of, overlay
 from bot.compose import StartingPicture
 from bot.orders import ImageGone
@@ -20,9 +20,8 @@ from bot.views.dialog import LimnerDialog, text_field
 
 if TYPE_CHECKING:
     from bot.client import Interaction
-    from bot.flags import Request
     from bot.views.dialog import Answers
-    from generation.job import Job
+    from generation.recipe import Mask
 
 
 class RegionButton(LimnerButton, template=template("vary_region")):
@@ -89,10 +88,13 @@ class RegionDialog(
     @classmethod
     async def answer(cls, interaction: Interaction, match: Any, answers: Answers) -> None:
         request = interaction.client.services.editing.read(answers.texts["prompt"])
-        await order(interaction, _repaint(interaction, match, answers, request))
+        mask = await bring(interaction, _mask(interaction, match, answers))
+        repaint = interaction.client.services.editing.repaint
+        await order(interaction, repaint(customer_of(interaction), int(match["id"]), mask, request))
 
 
-async def _repaint(interaction: Interaction, match: Any, answers: Answers, request: Request) -> Job:
+async def _mask(interaction: Interaction, match: Any, answers: Answers) -> Mask:
+    """Which part is meant."""
     services, customer = interaction.client.services, customer_of(interaction)
     masks, image_id = services.masks, int(match["id"])
     image, _ = await services.orders.find_image(customer, image_id)
@@ -100,13 +102,13 @@ async def _repaint(interaction: Interaction, match: Any, answers: Answers, reque
         case "cells":
             bits = int(match["cells"] or "0", 16)
             grid = cells_of(image.width, image.height)
-            mask = await masks.by_cells(grid, [number for number in range(bits.bit_length()) if bits >> number & 1])
+            return await masks.by_cells(grid, [number for number in range(bits.bit_length()) if bits >> number & 1])
         case "words":
-            mask = masks.by_words(answers.texts["words"])
+            return masks.by_words(answers.texts["words"])
         case _:
             picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
-            mask = await masks.by_upload(await services.uploads.mask(answers.links.get("mask", "")), picture)
-    return await services.editing.repaint(customer, image_id, mask, request)
+            uploaded = await services.uploads.mask(customer, answers.links.get("mask", ""))
+            return await masks.by_upload(uploaded, picture)
 
 
 async def _ask(interaction: Interaction, way: str, image_id: int, ending: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 import zlib
@@ -13,6 +14,7 @@ from PIL import Image
 from simcord.results import InteractionResult
 
 from bot.demo_cdn import DemoCdn
+from bot.orders import Customer
 from generation.job import Job, JobKind
 from generation.picture import encode_png, read_recipe
 from generation.recipe import Recipe
@@ -319,6 +321,24 @@ async def test_upscale_doubles_an_uploaded_picture(world: World, kind: str) -> N
     assert (await job_of(world)).kind == f"upscale_{kind}"
     too_large = await world.member.slash(world.channel, "upscale", image=("a.png", saved("PNG", (900, 600))))
     assert "as large as I can make it" in private(too_large)
+
+
+async def test_one_persons_pictures_take_turns_and_keep_nobody_else_waiting(world: World) -> None:
+    """At most one of theirs is in memory at a time."""
+    ada, bob = (customer_with(world, member.id) for member in (world.member, world.stranger))
+    uploads = world.app.services.uploads
+    async with uploads.turn(ada):
+        async with asyncio.timeout(1), uploads.turn(bob):
+            pass
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), uploads.turn(ada):
+                raise AssertionError
+    async with asyncio.timeout(1), uploads.turn(ada):
+        pass
+
+
+def customer_with(world: World, user_id: int) -> Customer:
+    return Customer(user_id=user_id, guild_id=world.guild.id, channel_id=world.channel.id)
 
 
 async def menu(world: World, name: str, message: discord.Message) -> InteractionResult:
