@@ -280,7 +280,7 @@ class Recipe:
     def work(self, *, native_size: int, default_steps: int) -> float:
         """The work of this picture in units of one `native_size`² picture at `default_steps` steps."""
         area = self.width * self.height
-        if self.source is not None or self.hires is not None:
+        if self.source is not None:
             area = painted_area(self.width, self.height, native_size)
         pixel_steps = area * self.steps_to_run
         if self.hires is not None:

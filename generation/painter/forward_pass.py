@@ -56,7 +56,7 @@ def paint_pass(
                 first = denoiser.run(start, way, recipe.guidance_scale)
             start = _enlarged(model, first, generators, recipe, recipe.hires)
         way = Way.last_of(recipe, start.strength)
-        in_windows = start.latents is not None and needs_tiles(recipe.width, recipe.height, model.spec.native_size)
+        in_windows = recipe.source is not None and needs_tiles(recipe.width, recipe.height, model.spec.native_size)
         guidance_scale = guidance_in_windows(recipe.guidance_scale) if in_windows else recipe.guidance_scale
         with _unets_ready(model, refiner, recipe, in_windows=in_windows):
             latents = denoiser.run(start, way, guidance_scale)
