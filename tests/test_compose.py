@@ -24,7 +24,7 @@ from bot.flag_errors import (
 from bot.flags import Request
 from generation.aspect import LANDSCAPE_BUCKETS
 from generation.catalogue import Catalogue, Draft, EmbeddingSpec, LoraSpec, ModelSpec, Style
-from generation.errors import LoraRefused, UnknownName
+from generation.errors import EmbeddingRefused, LoraRefused, RequestRejected, UnknownName
 from generation.prompt_language.errors import WordWeightInvalid
 from generation.recipe import MAX_SEED, Hires, LoraUse, Recipe, Source
 
@@ -354,13 +354,23 @@ def test_a_prompt_of_brackets_alone_is_empty() -> None:
 
 
 def test_embeddings_that_are_named_anywhere_are_in_the_recipe() -> None:
-    embeddings = {
-        name: EmbeddingSpec(name=name, path=Path(f"{name}.safetensors"), dims=(768, 1280))
-        for name in ("sketchy", "bad-hands", "unused")
-    }
-    catalogue = replace(CATALOGUE, embeddings=embeddings)
+    dims = {"sketchy": (64, 96), "bad-hands": (64, 96), "unused": (64, 96), "for-sdxl": (768, 1280)}
+    catalogue = replace(
+        CATALOGUE,
+        embeddings={
+            name: EmbeddingSpec(name=name, path=Path(f"{name}.safetensors"), dims=each) for name, each in dims.items()
+        },
+    )
     request = Request(prompt="a (Sketchy:1.2) boat", negative_prompt="bad-hands", count=1)
     assert compose(request, catalogue, seed=0).recipes[0].embeddings == ("bad-hands", "sketchy")
+    with pytest.raises(EmbeddingRefused):
+        compose(Request(prompt="a boat, for-sdxl"), catalogue, seed=0)
+
+
+@pytest.mark.parametrize("request_", [Request(prompt="a (red:1,3) boat"), Request(prompt="a", negative_prompt="b::-1")])
+def test_prompts_that_cannot_be_read_are_not_queued(request_: Request) -> None:
+    with pytest.raises(RequestRejected):
+        compose(request_, CATALOGUE, seed=0)
 
 
 # --stylize.

@@ -8,12 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from PIL import Image
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from generation.catalogue import LoraSpec, ModelSpec
+from generation.catalogue import EmbeddingSpec, LoraSpec, ModelSpec
 from generation.engine.protocol import Batch, Painted, Picture, Progress, Task
 from generation.painter.painter import Painter
 from generation.recipe import Recipe
@@ -94,6 +100,28 @@ def build_pipeline(seed: int = 0) -> StableDiffusionXLPipeline:
     )
 
 
+def build_refiner(seed: int = 1) -> StableDiffusionXLImg2ImgPipeline:
+    """A model's refiner: another UNet, which the second text encoder alone speaks to, and without a VAE."""
+    model = build_pipeline(seed)
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_config(
+        model.unet.config,
+        cross_attention_dim=TEXT_WIDTHS[1],
+        projection_class_embeddings_input_dim=TEXT_WIDTHS[1] + 5 * 8,
+    )
+    return StableDiffusionXLImg2ImgPipeline(
+        vae=None,
+        text_encoder=None,
+        text_encoder_2=model.text_encoder_2,
+        tokenizer=None,
+        tokenizer_2=model.tokenizer_2,
+        unet=unet,
+        scheduler=model.scheduler,
+        requires_aesthetics_score=True,
+        add_watermarker=False,
+    )
+
+
 def spec_for(source: Path | str, **changes: object) -> ModelSpec:
     return ModelSpec(
         **{
@@ -128,6 +156,7 @@ def paint(
     *recipes: Recipe,
     sources: tuple[bytes, ...] = (),
     loras: tuple[LoraSpec, ...] = (),
+    embeddings: tuple[EmbeddingSpec, ...] = (),
     on_progress: Callable[[Progress], None] = lambda progress: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Painted:
@@ -136,7 +165,7 @@ def paint(
         Task(job_id=number, recipe=one, source=source)
         for number, (one, source) in enumerate(zip(recipes, given, strict=True))
     )
-    batch = Batch(tasks=tasks, model=model, loras=loras)
+    batch = Batch(tasks=tasks, model=model, loras=loras, embeddings=embeddings)
     return painter.paint(batch, on_progress=on_progress, cancelled=cancelled)
 
 
