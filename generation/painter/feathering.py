@@ -29,7 +29,7 @@ def feathered(mask: Image.Image, width: int) -> Image.Image:
 
 
 def _eroded(flags: NDArray[np.int32], radius: int) -> NDArray[np.int32]:
-    full = _window_sums(flags, radius) == (2 * radius + 1) ** 2
+    full: NDArray[np.bool_] = _window_sums(flags, radius) == (2 * radius + 1) ** 2
     return full.astype(np.int32)
 
 

@@ -263,6 +263,18 @@ class TestMeaning:
         assert kept < 2
         assert painted > 10
 
+    def test_other_words_bring_other_things_into_the_new_part(
+        self, artist: Painter, pocket: ModelSpec, boats: tuple[bytes, ...]
+    ) -> None:
+        framing = framed(panned(128, 128, Side.RIGHT), 128)
+        source = dataclasses.replace(ANEW, frame=framing.frame)
+        prompt = "a blue house on the right on the sea at sunset"
+        said = dataclasses.replace(BOAT, prompt=prompt, width=framing.width, height=framing.height, source=source)
+        tasks = [(dataclasses.replace(said, seed=50 + i), boat, None) for i, boat in enumerate(boats)]
+        new = [opened(picture.png).crop((104, 0, 152, 104)) for picture in edit(artist, pocket, *tasks)]
+        assert sum(measure.subject_colour(part) == "blue" for part in new) >= 2
+        assert all(measure.subject_colour(opened(boat).crop((80, 0, 128, 128))) != "blue" for boat in boats)
+
     @pytest.mark.parametrize(
         ("canvas", "horizon_off", "colours_off"),
         [
