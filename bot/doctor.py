@@ -176,7 +176,8 @@ def _network(setting: str, source: str, index: str, variant: str | None = None) 
     if Path(source).is_absolute():
         return Finding(topic="model", state="todo", key="network_gone", fields=fields)
     fields["command"] = command_for(source, variant)
-    return Finding(topic="model", state="note", key="network_absent", fields=fields)
+    key = "refiner_absent" if index == MODEL_INDEX else "network_absent"
+    return Finding(topic="model", state="note", key=key, fields=fields)
 
 
 def _no_network(key: str) -> Finding:

@@ -6,11 +6,12 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.compose import Order, StartingPicture, compose, order_of
 from bot.config import Config
 from bot.derive import again, upscale_of, variations_of
+from bot.flag_errors import NoRefiner
 from bot.flags import FlagParser, Request
 from bot.member_defaults import Defaults
 from generation.catalogue import Catalogue
@@ -204,13 +205,20 @@ class Orders:
         return jobs
 
     async def check_weights(self, orders: Iterable[Order | NewJob]) -> None:
-        """Raises `WeightsAbsent` or `WeightsGone` for a model that cannot be drawn with yet.
+        """Raises `WeightsAbsent`, `WeightsGone` or `NoRefiner` for a model or refiner that cannot be drawn with (yet).
 
         The default model is not asked about: its weights are downloaded when it first draws.
         """
-        names = {recipe.model for order in orders for recipe in order.recipes} - {self._catalogue.default_model}
-        for name in names:
-            await asyncio.to_thread(check_weights, self._catalogue.model(name))
+        recipes = [recipe for order in orders for recipe in order.recipes]
+        wanted = [self._catalogue.model(name) for name in {recipe.model for recipe in recipes}]
+        refined = [self._catalogue.model(name) for name in {recipe.model for recipe in recipes if recipe.refine}]
+        for model in wanted:
+            if model.name != self._catalogue.default_model:
+                await asyncio.to_thread(check_weights, model)
+        for model in refined:
+            if not model.refiner:  # it had one when these recipes were first drawn
+                raise NoRefiner(model=model.name)
+            await asyncio.to_thread(check_weights, replace(model, name=f"{model.name} refiner", source=model.refiner))
 
 
 def without_seed(request: str) -> str:

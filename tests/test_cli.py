@@ -271,7 +271,7 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
         ("to do", "Model", "gone.safetensors"),
         ("note", "Model", "`--model sdxl` is refused"),
         ("to do", "Model", "`--model theirs` is refused"),
-        ("note", "Model", "models.mine.refiner: nobody/refiner is not on this machine yet"),
+        ("note", "Model", "nobody/refiner is not on this machine, so `--refine` is refused"),
         ("to do", "Model", "generation.upscaler: there is nothing at"),
         ("note", "Model", "`hf download nobody/segmenter`"),
         ("to do", "LoRAs", "`--draft` is refused"),

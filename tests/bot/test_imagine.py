@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -10,7 +11,7 @@ from PIL import Image
 from bot.commands.imagine import choices
 from generation.job import JobStatus
 from generation.picture import read_recipe
-from tests.bot.world import World, labels, private, public
+from tests.bot.world import SETTINGS, World, labels, open_world, private, public
 
 
 async def test_an_order_becomes_a_grid_of_four(world: World) -> None:
@@ -123,6 +124,14 @@ async def test_a_model_whose_weights_are_not_here_is_refused_with_what_gets_them
     assert await world.refused("a {red, blue} boat", model="sdxl") == refused
     assert "There is no model `sdlx`. Did you mean `sdxl`?" in await world.refused("a boat --model sdlx")
     assert await world.credits() == 100
+
+
+async def test_a_refiner_whose_weights_are_not_here_is_refused_with_what_gets_them(tmp_path: Path) -> None:
+    settings = SETTINGS + '\n[models.pocket]\nrefiner = "nobody/refiner"\n'
+    async with open_world(tmp_path, settings=settings) as world:
+        refused = await world.refused("a boat --refine 0.2")
+        assert "`pocket refiner` is not on this machine" in refused
+        assert "hf download nobody/refiner" in refused
 
 
 async def test_a_flag_against_its_option_is_refused(world: World) -> None:
