@@ -10,7 +10,7 @@ from generation.engine.protocol import Task
 from generation.errors import MaskEmpty, PaintingFailed
 from generation.masks import is_empty, open_mask
 from generation.painter.aids import Aids
-from generation.painter.feathering import feathered
+from generation.painter.feathering import feathered, grown
 from generation.painter.surroundings import repaint_around, surrounded
 from generation.picture import open_picture
 from generation.recipe import Frame, Recipe, Source
@@ -55,7 +55,7 @@ def canvas_of(task: Task, native_size: int, aids: Aids) -> Canvas | None:
     picture = _sized(picture, recipe.source, (recipe.width, recipe.height), aids)
     if recipe.mask is None:
         return Canvas(picture=picture)
-    mask = _mask_of(task, recipe, picture, aids)
+    mask = _mask_of(task, recipe, picture, border, aids)
     return Canvas(picture=picture, repaint=mask, blend=feathered(mask, border))
 
 
@@ -78,10 +78,11 @@ def _sized(picture: Image.Image, source: Source, size: tuple[int, int], aids: Ai
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _mask_of(task: Task, recipe: Recipe, picture: Image.Image, aids: Aids) -> Image.Image:
+def _mask_of(task: Task, recipe: Recipe, picture: Image.Image, border: int, aids: Aids) -> Image.Image:
     """Where a masked picture is painted anew: 255, else 0."""
     if recipe.mask is not None and recipe.mask.words is not None:
-        return aids.find(picture, recipe.mask.words)
+        # With its border beside what was found, and not across it: nothing of the old thing is to be left.
+        return grown(aids.find(picture, recipe.mask.words), border)
     if task.mask is None:
         raise PaintingFailed(detail="the mask did not come with the task")
     try:

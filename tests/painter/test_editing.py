@@ -18,6 +18,9 @@ from generation.engine.protocol import Batch, Picture, Progress, Task
 from generation.engine.settings import PainterSettings
 from generation.errors import MaskEmpty, ModelUnavailable, NothingFound, PaintingCancelled, PaintingFailed
 from generation.framing import Canvas, Side, framed, panned, zoomed
+from generation.painter.aids import Aids
+from generation.painter.canvas import canvas_of
+from generation.painter.devices import choose_placement
 from generation.painter.painter import Painter
 from generation.painter.schedulers import SCHEDULERS
 from generation.pocket import measure
@@ -177,6 +180,24 @@ class TestWords:
         ]
         found, masked = (edit(everywhere, tiny, task)[0] for task in tasks)
         assert distance(found, masked) == 0
+
+    def test_it_is_painted_anew_whole_and_the_border_is_beside_it(self) -> None:
+        class FindsAtLeft(Aids):
+            def find(self, image: Image.Image, words: str) -> Image.Image:
+                mask = Image.new("L", image.size)
+                mask.paste(255, (0, 0, image.width // 2, image.height))
+                return mask
+
+        settings = PainterSettings(device="cpu")
+        task = Task(job_id=1, recipe=recipe(source=ANEW, mask=Mask(words="it")), source=file_of(noise()))
+        canvas = canvas_of(task, 4 * NATIVE_SIZE, FindsAtLeft(settings, choose_placement(settings)))
+        assert canvas is not None
+        assert canvas.repaint is not None
+        assert canvas.repaint.getbbox() == (0, 0, 32 + 8, 64)
+        row = np.asarray(canvas.blend)[20].astype(int)
+        assert (row[:32] == 255).all()
+        assert (np.diff(row[31:41]) < 0).all()
+        assert not row[40:].any()
 
     def test_what_is_not_there_is_told(self, tiny: ModelSpec, tmp_path: Path) -> None:
         nowhere = Painter(PainterSettings(device="cpu", segmenter=str(save_clipseg(tmp_path, bias=-100))))
