@@ -43,12 +43,13 @@ class EmbeddingTokenizer:
 
     def __init__(self, tokenizer: Any, vectors: Mapping[str, Tensor]) -> None:
         self._tokenizer = tokenizer
-        self._names: dict[int, str] = {}
         self._ids: dict[str, list[int]] = {}
+        self._tokens: dict[int, str] = {}
         for name, rows in vectors.items():
-            ids = [-1 - len(self._names) - row for row in range(len(rows))]
+            ids = [-1 - len(self._tokens) - row for row in range(len(rows))]
             self._ids[name.lower()] = ids
-            self._names |= dict.fromkeys(ids, name)
+            self._tokens |= dict.fromkeys(ids, name)
+            self._tokens[ids[-1]] = f"{name}</w>"  # the end of a word, where a text may be cut
 
     @property
     def bos_token_id(self) -> int:
@@ -71,9 +72,8 @@ class EmbeddingTokenizer:
         return {"input_ids": [[self.bos_token_id, *self._token_ids(text), self.eos_token_id] for text in texts]}
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
-        return [
-            f"{self._names[one]}</w>" if one < 0 else str(self._tokenizer.convert_ids_to_tokens(one)) for one in ids
-        ]
+        plain = self._tokenizer.convert_ids_to_tokens([max(0, one) for one in ids])
+        return [self._tokens.get(one, token) for one, token in zip(ids, plain, strict=True)]
 
     def _token_ids(self, text: str) -> Iterator[int]:
         start = 0

@@ -179,6 +179,11 @@ class TestTextualInversions:
             assert gap(ours.negative, plain.negative) < 1e-5
             assert gap(ours.prompt, encode(model, prompt, "one").prompt) > 0.1
 
+    def test_its_vectors_stay_together_where_a_text_is_cut(self, model: LoadedModel, tmp_path: Path) -> None:
+        embedding = save_embedding(tmp_path, "several", model, ["r", "e", "d"])
+        ours = encode(model, "a " * 74 + "several", "", embedding)
+        assert gap(ours.prompt[:, 77:], encode(model, "r e d").prompt) < 1e-5
+
     def test_it_leaves_no_trace(self, model: LoadedModel, tmp_path: Path) -> None:
         before = encode(model, "a one boat")
         embedding = save_embedding(tmp_path, "one", model, ["r"])
