@@ -13,6 +13,8 @@ from generation.recipe import LoraUse
 from generation.samplers import SAMPLER_NAMES
 
 RAW = "raw"  # the style that is none
+# What menus and autocompletion offer; any other ratio may be typed.
+USUAL_ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21", "2:1", "1:2")
 
 # Two dashes, or one of the long ones that phones make of two; more of them mean the same.
 FLAG = re.compile(r"(?:[—–][-—–]*|-[-—–]+)([^\s=—–-][^\s=]*)(?:=(.*))?", re.DOTALL)

@@ -10,7 +10,7 @@ from discord import app_commands
 
 from bot.answering import bring, customer_of, order, rejections_told
 from bot.client import Interaction, LimnerClient, Services
-from bot.commands.imagine import Choices, choices
+from bot.commands.autocompletion import Choices, choices
 from bot.commands.texts import Command, Texts
 from bot.masks import PartAmbiguous, PartMissing
 from bot.regions import NAMED, PERCENT, read_region

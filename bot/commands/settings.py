@@ -8,13 +8,13 @@ import discord
 from discord import app_commands
 
 from bot.answering import answer_later, rejections_told, tell
-from bot.client import Interaction, LimnerClient, Services
-from bot.commands.imagine import Choices, choices
+from bot.client import LimnerClient, Services
+from bot.commands.autocompletion import aspects, models, styles
 from bot.commands.texts import Command, Texts
 from bot.compose import find_name
 from bot.flag_values import RAW
 from bot.member_defaults import MAX_STYLIZE
-from bot.views.settings import ASPECTS, panel
+from bot.views.settings import panel
 from generation.aspect import parse_aspect
 
 
@@ -49,18 +49,8 @@ def settings_command(services: Services, texts: Texts) -> Command:
             content, view = panel(services, defaults, interaction.locale.value)
             await tell(interaction, content, view=view)
 
-    async def styles(_: Interaction, typed: str) -> Choices:
-        names = {name: style.description for name, style in sorted(services.catalogue.styles.items())}
-        return choices({**names, RAW: services.messages.say("flags.raw")}, typed)
-
-    async def aspects(_: Interaction, typed: str) -> Choices:
-        return choices(dict.fromkeys(ASPECTS, ""), typed)
-
-    async def models(_: Interaction, typed: str) -> Choices:
-        return choices(dict.fromkeys(sorted(services.catalogue.models), ""), typed)
-
     command = texts.command("settings", settings)
-    command.autocomplete("style")(styles)
-    command.autocomplete("aspect")(aspects)
-    command.autocomplete("model")(models)
+    command.autocomplete("style")(styles(services))
+    command.autocomplete("aspect")(aspects())
+    command.autocomplete("model")(models(services))
     return command

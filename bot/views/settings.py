@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import discord
 
-from bot.flag_values import RAW
+from bot.flag_values import RAW, USUAL_ASPECTS
 from bot.member_defaults import MemberDefaults
 from bot.views.button import LimnerItem, view_of
 from bot.wording import code
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 NOTHING = "-"  # the value of a menu's first entry: leave it to the server
 MAX_ENTRIES = 24  # of a menu, beside that one; the options of /settings reach all
-ASPECTS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "21:9", "9:21", "2:1", "1:2")
 STYLIZES = (0, 50, 100, 250, 500, 750, 1000)
 MENUS = ("style", "aspect", "model", "stylize")
 
@@ -112,7 +111,7 @@ def _choices(services: Services, defaults: MemberDefaults) -> dict[str, list[str
     styles = [RAW, *sorted(services.catalogue.styles)]
     all_of = {
         "style": styles,
-        "aspect": list(ASPECTS),
+        "aspect": list(USUAL_ASPECTS),
         "model": sorted(services.catalogue.models),
         "stylize": [str(number) for number in STYLIZES],
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.commands.imagine import choices
+from bot.commands.autocompletion import choices
 from generation.job import JobStatus
 from generation.picture import read_recipe
 from tests.bot.world import SETTINGS, World, labels, open_world, private, public
