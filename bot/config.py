@@ -44,6 +44,8 @@ PACKAGED_MODELS: dict[str, dict[str, object]] = {
         "guidance_scale": 4.5,
         "cross_attention_dim": 160,
         "max_batch": 8,
+        "draft_lora": "pocket-lcm",
+        "draft_guidance_scale": 1.0,
     },
     "sdxl": {"source": "stabilityai/stable-diffusion-xl-base-1.0", "variant": "fp16"},
 }

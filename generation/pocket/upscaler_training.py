@@ -77,7 +77,8 @@ def fit_kernels(pairs: list[Pair]) -> Tensor:
         wanted += neighbours.T @ phases
     # Flat ground says nothing about the kernels; a little of a ridge keeps them small there.
     ridge = 1e-5 * normal.diagonal().mean() * torch.eye(25, dtype=torch.float64)
-    return torch.linalg.solve(normal + ridge, wanted).T.reshape(4, 5, 5).float()
+    kernels: Tensor = torch.linalg.solve(normal + ridge, wanted)
+    return kernels.T.reshape(4, 5, 5).float()
 
 
 @torch.no_grad()
