@@ -36,8 +36,8 @@ SQUARE = Fraction(1)
 # At `--chaos 0` pictures of a grid share this much of their starting noise's variance: most of it, but not so much that
 # they are one picture four times.
 MOST_SHARED_NOISE = 0.6
-# The second pass of `--hires` keeps the composition of the first and draws its detail anew.
-HIRES_STRENGTH = 0.5
+# The second pass of `--hires` keeps what the first drew and draws its detail anew; from half on it adds things.
+HIRES_STRENGTH = 0.35
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

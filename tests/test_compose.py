@@ -249,8 +249,8 @@ def test_hires_draws_the_usual_size_first() -> None:
     order = compose(Request(prompt="a", aspect=Fraction(3, 2), hires=1.5, count=1), CATALOGUE, seed=0)
     (recipe,) = order.recipes
     assert (recipe.width, recipe.height) == (232, 160)
-    assert recipe.hires == Hires(width=152, height=104, strength=0.5)
-    assert order.cost == 2  # 20 steps of about one native picture, and 10 of more than twice that
+    assert recipe.hires == Hires(width=152, height=104, strength=0.35)
+    assert order.cost == 2  # 20 steps of about one native picture, and 7 of more than twice that
     assert only(Request(prompt="a", hires=1.0)).hires is None
 
 
