@@ -15,9 +15,10 @@ from generation.painter.surroundings import repaint_around, surrounded
 from generation.picture import open_picture
 from generation.recipe import Frame, Recipe, Source
 
-# Within this share of the model's native size new pixels fade into kept ones: 32 pixels at SDXL's 1024, which is wide
-# enough for the shades that a VAE changes and narrow enough not to be seen as a blur.
+# Along a border new pixels fade into kept ones within this share of the model's native size, 32 pixels at SDXL's 1024,
+# but not within less than one latent: seen on the embedded model, that is what a seam is wide.
 BORDER_SHARE = 1 / 32
+LEAST_BORDER = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ def canvas_of(task: Task, native_size: int, aids: Aids) -> Canvas | None:
     recipe = task.recipe
     if recipe.source is None:
         return None
-    border = max(1, round(native_size * BORDER_SHARE))
+    border = max(LEAST_BORDER, round(native_size * BORDER_SHARE))
     picture = _opened_source(task)
     if recipe.source.frame is not None:
         picture = _sized(picture, recipe.source, (recipe.source.frame.width, recipe.source.frame.height), aids)
