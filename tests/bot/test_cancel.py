@@ -17,7 +17,7 @@ async def status(world: World, job_id: int) -> JobStatus:
 async def test_the_owner_cancels_a_waiting_job_and_gets_the_credits_back(world: World) -> None:
     await world.imagine("a slow boat --steps 60", by=world.stranger)
     message = await world.imagine("a house --steps 9")
-    assert "4 credits were given back" in private(await world.press(message, "Cancel"))
+    assert "2 credits were given back" in private(await world.press(message, "Cancel"))
     await world.until(lambda: "Cancelled" in world.now(message).content)
     assert "given back" in world.now(message).content
     assert labels(world.now(message)) == []

@@ -84,7 +84,7 @@ async def test_an_order_over_the_wire_and_a_stop_in_good_order(tmp_path: Path) -
             about=lambda: discord.requests,
             seconds=PATIENCE_WITH_PROCESSES,
         )
-        assert {command["name"] for command in discord.commands} == {"imagine", "queue", "info", "quota"}
+        assert {"imagine", "queue", "info", "quota"} <= {command["name"] for command in discord.commands}
         megabytes = psutil.Process(bot.pid).memory_info().rss / 2**20
         assert megabytes < MAX_BOT_MEGABYTES
 
