@@ -141,6 +141,13 @@ class Visitor:
         self.page.keyboard.press("Enter")
         self._settled()
 
+    def attach(self, name: str, path: Path) -> None:
+        """Send a slash command whose first option is a file."""
+        self.type_command(name)
+        self.page.locator("input[type=file]").last.set_input_files(path)
+        self.page.get_by_label("Send").last.click()
+        self._settled()
+
     def say(self, text: str) -> None:
         """Send a message that is pasted whole."""
         self.page.locator("#channel-composer-input").fill(text)

@@ -28,10 +28,11 @@ def chromium() -> None:
 
 @pytest.mark.browser
 @pytest.mark.usefixtures("chromium")
-def test_from_prompt_to_picture_to_buttons() -> None:
+def test_from_prompt_to_picture_to_buttons(tmp_path: Path) -> None:
     with running_demo() as demo, visit(demo.address) as visitor:
         cells = _draws_red_boats(visitor)
         _picks_the_third(visitor, cells[2])
+        _brings_a_picture(visitor, tmp_path)
         _is_moderated(visitor)
         _ends_it(visitor, demo)
 
@@ -63,6 +64,22 @@ def _picks_the_third(visitor: Visitor, third: Image.Image) -> None:
     assert picture.size == third.size
     assert ImageChops.difference(picture, third).getbbox() is None
     assert "Upscale (Subtle)" in message.inner_text()
+
+
+def _brings_a_picture(visitor: Visitor, folder: Path) -> None:
+    """Sky over grass, and so are its variations."""
+    path = folder / "meadow.png"
+    meadow = Image.new("RGB", (90, 60), (150, 200, 250))
+    meadow.paste((60, 170, 60), (0, 30, 90, 60))
+    meadow.save(path)
+    visitor.attach("vary", path)
+    message = visitor.message(re.compile(r"variations by @ada\s*Done in"))
+    assert "152×104" in message.inner_text()
+    grid = visitor.picture(message, "limner-2.png").convert("RGB")
+    cell = grid.crop((0, 0, 152, 104))
+    for rows, strongest in (((0, 30), 2), ((74, 104), 1)):
+        colour = cell.crop((0, rows[0], 152, rows[1])).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+        assert colour[strongest] == max(colour)
 
 
 def _is_moderated(visitor: Visitor) -> None:
