@@ -59,8 +59,8 @@ class LocalDiscord:
             case "GET", ["oauth2", "applications", "@me"]:
                 return json_response(application())
             case "PUT", ["applications", _, "commands"]:
-                self.commands = [{**command, "id": str(2**51 + n), "version": "1", "application_id": APPLICATION}
-                                 for n, command in enumerate(body)]  # fmt: skip
+                told = {"description": "", "version": "1", "application_id": APPLICATION}  # menus are sent without
+                self.commands = [{**told, **command, "id": str(2**51 + n)} for n, command in enumerate(body)]
                 return json_response(self.commands)
             case "GET", ["applications", _, "commands"]:
                 return json_response(self.commands)
