@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from bot.answering import customer_of, may_post, tell
+from bot.answering import answer_later, customer_of, may_post, tell
 from bot.message_routes import MENTION_NOBODY
 from bot.series_orders import ConfirmationOver
 from bot.views.button import LimnerButton, template, view_of
@@ -62,6 +62,8 @@ async def ask_first(
     """Ask the person alone whether all these jobs shall be ordered. Raises `RequestRejected` where they cannot be."""
     services = interaction.client.services
     may_post(interaction)
+    if not interaction.response.is_done():
+        await answer_later(interaction)
     customer = customer_of(interaction)
     question = await services.series_orders.ask(customer, requests, picture, parent_image_id=parent_image_id)
     sentence = _words(services.messages, question, interaction.locale.value)

@@ -18,11 +18,14 @@ BOATS = "a {red, blue} boat --n 1 --repeat 2"
 
 async def asked(world: World, prompt: str, **options: object) -> discord.Message:
     """Order several jobs; the question that only the person sees."""
-    result = await world.member.slash(world.channel, "imagine", prompt=prompt, **options)
-    assert result.response is not None
-    assert result.response.ephemeral
-    assert len(labels(result.response.message)) == 2, result.response.content
-    return result.response.message
+    return question_of(await world.member.slash(world.channel, "imagine", prompt=prompt, **options))
+
+
+def question_of(result: InteractionResult) -> discord.Message:
+    private(result)
+    (said,) = [message for message in (result.response, *result.followups) if message is not None]
+    assert len(labels(said.message)) == 2, said.content
+    return said.message
 
 
 async def answer(
@@ -203,8 +206,7 @@ async def test_where_the_bot_may_not_write_the_results_come_as_direct_messages(w
     hidden = discord.PermissionOverwrite(view_channel=False)
     closed = world.guild.create_text_channel("closed", overwrites={world.app.client.user: hidden})
     asked_there = await world.member.slash(closed, "imagine", prompt="a {red, blue} boat --n 1")
-    assert asked_there.response is not None
-    await world.member.click(asked_there.response.message, label="Draw 2 jobs")
+    await world.member.click(question_of(asked_there), label="Draw 2 jobs")
     direct = world.member.user.dm_channel
     await world.until(lambda: len(world.messages(direct)) == 2)
     assert all("Done in" in message.content for message in world.messages(direct))
