@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from pathlib import Path
 
 import discord
 import pytest
+from PIL import Image
 from simcord.actors import MemberActor
 from simcord.results import InteractionResult
 
@@ -190,6 +192,18 @@ async def test_flags_options_and_defaults_hold_for_each_of_them(world: World) ->
     assert [[recipe.seed for recipe in one] for one in recipes] == [[7, 8], [9, 10]] * 2
     assert {(recipe.width, recipe.height) for one in recipes for recipe in one} == {(152, 104)}
     assert ["ink" in one[0].prompt for one in recipes] == [True, True, False, False]
+
+
+async def test_all_of_them_start_from_the_picture_that_was_attached(world: World) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (96, 64), "red").save(file, "PNG")
+    question = await asked(world, "--strength {0.3, 0.8} --n 1", image=("sea.png", file.getvalue()))
+    await world.restart()
+    await answer(world, question, "Draw 2 jobs")
+    sources = [job.recipes[0].source for job in await jobs(world)]
+    assert [source.strength for source in sources if source] == [0.3, 0.8]
+    assert len({source.digest for source in sources if source}) == 1
+    await world.until(lambda: sum("Done in" in message.content for message in world.messages()) == 2)
 
 
 async def test_where_a_person_may_not_write_nothing_is_asked(world: World) -> None:
