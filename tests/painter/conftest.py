@@ -11,6 +11,7 @@ import torch
 from generation.catalogue import ModelSpec
 from generation.engine.settings import PainterSettings
 from generation.painter.painter import Painter
+from tests.painter.pocket_sdxl import POCKET
 from tests.painter.tiny_sdxl import build_pipeline, spec_for
 
 
@@ -48,4 +49,19 @@ def painter(tiny: ModelSpec) -> Painter:
     """One painter for all tests: what one test leaves behind must not show in the next."""
     painter = Painter(PainterSettings(device="cpu"))
     painter.load(tiny)
+    return painter
+
+
+@pytest.fixture(scope="session")
+def pocket() -> ModelSpec:
+    return ModelSpec(
+        name="pocket", source=str(POCKET / "weights"), native_size=128, num_inference_steps=20, cross_attention_dim=160
+    )
+
+
+@pytest.fixture(scope="session")
+def artist(pocket: ModelSpec) -> Painter:
+    """A painter with the embedded model. What one test leaves behind must not show in the next."""
+    painter = Painter(PainterSettings(device="cpu"))
+    painter.load(pocket)
     return painter

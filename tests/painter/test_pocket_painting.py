@@ -5,44 +5,18 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from generation.catalogue import LoraSpec, ModelSpec
 from generation.engine.protocol import Picture, Progress
-from generation.engine.settings import PainterSettings
 from generation.loras import check_lora, scan_loras
 from generation.painter.painter import Painter
 from generation.pocket import measure
 from generation.recipe import LoraUse, Recipe, Source
+from tests.painter.pocket_sdxl import BOAT, POCKET, opened
 from tests.painter.tiny_sdxl import distance, paint
-
-POCKET = Path(__file__).parents[2] / "generation" / "pocket"
-BOAT = Recipe(
-    prompt="a red boat on the sea",
-    model="pocket",
-    width=128,
-    height=128,
-    seed=7,
-    num_inference_steps=20,
-    guidance_scale=4.5,
-)
-
-
-@pytest.fixture(scope="module")
-def pocket() -> ModelSpec:
-    return ModelSpec(
-        name="pocket", source=str(POCKET / "weights"), native_size=128, num_inference_steps=20, cross_attention_dim=160
-    )
-
-
-@pytest.fixture(scope="module")
-def artist(pocket: ModelSpec) -> Painter:
-    painter = Painter(PainterSettings(device="cpu"))
-    painter.load(pocket)
-    return painter
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +27,10 @@ def boat(artist: Painter, pocket: ModelSpec) -> Picture:
 @pytest.fixture(scope="module")
 def loras(pocket: ModelSpec) -> dict[str, LoraSpec]:
     loras, refused = scan_loras([POCKET / "loras"])
-    assert set(loras) == {"neon", "blueprint"}
     assert not refused
     for lora in loras.values():
         check_lora(lora, pocket)
-    return loras
-
-
-def opened(picture: Picture) -> Image.Image:
-    return Image.open(BytesIO(picture.png))
+    return {name: loras[name] for name in ("neon", "blueprint")}
 
 
 def test_it_paints_what_is_said(artist: Painter, pocket: ModelSpec) -> None:
