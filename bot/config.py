@@ -44,6 +44,7 @@ PACKAGED_MODELS: dict[str, dict[str, object]] = {
         "guidance_scale": 4.5,
         "cross_attention_dim": 160,
         "max_batch": 8,
+        "refiner": "generation/pocket/refiner",
         "draft_lora": "pocket-lcm",
         "draft_guidance_scale": 1.0,
     },
