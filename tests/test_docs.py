@@ -93,6 +93,6 @@ def test_log_events_that_the_docs_name_are_logged() -> None:
         for room in ("bot", "generation", "storage")
         for path in (ROOT / room).rglob("*.py")
     )
-    for event in ("pass_halved", "worker_died", "undelivered"):
+    for event in ("pass_halved", "worker_died", "undelivered", "upload_unreadable"):
         assert f"`{event}`" in page("operating.md")
         assert f'"{event}"' in code
