@@ -63,12 +63,19 @@ async def answer_later(interaction: Interaction) -> None:
 async def tell(interaction: Interaction, sentence: str, *, view: discord.ui.View | None = None) -> None:
     """Say something that only the person sees, also where everyone saw that the answer is on its way."""
     if interaction.extras.pop(DEFERRED, False):
-        # What comes after a deferral takes its place, and is as public: it has to be over, and gone, before.
-        ending = interaction.client.services.messages.say("notices.withdrawn", interaction.locale.value)
-        await interaction.edit_original_response(content=ending, allowed_mentions=MENTION_NOBODY)
-        await interaction.delete_original_response()
+        await _withdraw(interaction)
     say = interaction.followup.send if interaction.response.is_done() else interaction.response.send_message
     await say(sentence, ephemeral=True, allowed_mentions=MENTION_NOBODY, view=view or discord.utils.MISSING)
+
+
+async def _withdraw(interaction: Interaction) -> None:
+    """Take a public deferral back. What comes after it would take its place, and be as public, while it stands."""
+    ending = interaction.client.services.messages.say("notices.withdrawn", interaction.locale.value)
+    try:
+        await interaction.edit_original_response(content=ending, allowed_mentions=MENTION_NOBODY)
+        await interaction.delete_original_response()
+    except ANSWER_ERRORS as error:  # told in public is better than not told
+        structlog.get_logger(__name__).warning("deferral_stays", interaction_id=interaction.id, failed=repr(error))
 
 
 async def tell_error(interaction: Interaction, error: BaseException) -> None:

@@ -18,8 +18,9 @@ from weakref import WeakValueDictionary
 
 import discord
 
-from bot.cdn import Cdn, address, fetch
+from bot.cdn import Cdn, FetchFailed, address, fetch
 from bot.compose import StartingPicture
+from bot.message_routes import CONNECTION_ERRORS
 from bot.orders import Customer, ImageGone
 from bot.picture_links import MessageLink, PictureLink
 from generation.errors import RequestRejected
@@ -191,6 +192,8 @@ async def _read_message(interaction: Interaction, link: MessageLink) -> discord.
         return await channel.fetch_message(link.message_id)
     except (discord.NotFound, discord.Forbidden) as error:
         raise MessageUnseen from error
+    except (discord.DiscordException, *CONNECTION_ERRORS) as error:
+        raise FetchFailed from error
 
 
 def _may_read(interaction: Interaction, channel_id: int) -> bool:

@@ -208,6 +208,18 @@ async def test_a_link_to_a_message_of_ours_is_the_stored_picture(world: World) -
     assert "several pictures" in await world.refused(f"{message_link(world, grid)} a house")
 
 
+async def test_a_message_that_discord_does_not_show_now_may_be_shown_later(world: World) -> None:
+    link = message_link(world, await posted(world))
+    world.env.inject_error("GET", "/channels/*/messages/*", status=503)
+    assert "Try again" in await world.refused(f"{link} a boat")
+
+
+async def test_where_a_deferral_cannot_be_taken_back_the_sentence_is_told_all_the_same(world: World) -> None:
+    world.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=503, times=None)
+    result = await world.member.slash(world.channel, "vary", image=("cut.png", GOOD[1][:80]))
+    assert any("broken or cut off" in message.content for message in (result.response, *result.followups) if message)
+
+
 async def test_messages_are_read_only_where_the_person_reads_them_too(world: World) -> None:
     hidden = world.guild.create_text_channel(
         "hidden", overwrites={world.member: discord.PermissionOverwrite(view_channel=False)}
