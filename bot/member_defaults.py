@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from bot.flag_values import RAW
 from bot.flags import Request
 from generation.aspect import parse_aspect
 from generation.errors import InvalidAspect
+from generation.weights import check_weights
 
 if TYPE_CHECKING:
     from generation.catalogue import Catalogue
@@ -77,7 +79,13 @@ class Defaults:
         return MemberDefaults.read(await self._storage.settings.get("user", user_id, KEY), self._catalogue)
 
     async def change(self, user_id: int, **changes: Any) -> MemberDefaults:
-        """Set some of them; None takes one away."""
+        """Set some of them; None takes one away.
+
+        Raises `WeightsAbsent` or `WeightsGone` for a model that could not draw: each order would be refused.
+        """
+        model = changes.get("model")
+        if model is not None and model != self._catalogue.default_model:
+            await asyncio.to_thread(check_weights, self._catalogue.model(model))
         changed = replace(await self.of(user_id), **changes)
         await self._storage.settings.set("user", user_id, KEY, changed.stored())
         return changed

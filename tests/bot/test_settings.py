@@ -55,6 +55,7 @@ async def test_what_is_not_there_is_refused_in_one_sentence(world: World) -> Non
         ({"style": "inkk"}, "Did you mean `ink`?"),
         ({"model": "nothing"}, "There is no model"),
         ({"aspect": "9:1"}, "is no aspect ratio"),
+        ({"model": "sdxl"}, "hf download"),
     ):
         assert said in private(await world.member.slash(world.channel, "settings", **options))
 
