@@ -96,8 +96,10 @@ class Painter:
                 pieces = self._pieces(model, refiner, batch, canvases)
                 images = self._paint_in_passes(model, refiner, pieces, progress)
         finally:
-            # Where parts of the model wait in the main memory, those that worked last go back there.
+            # Where parts of the models wait in the main memory, those that worked last go back there.
             model.text_to_image.maybe_free_model_hooks()
+            if refiner is not None:
+                refiner.pipeline.maybe_free_model_hooks()
 
         # 3. Encode the pictures, each with its recipe
         pictures = _pictures(images, batch, sampler=own_name(model.scheduler))
@@ -116,6 +118,7 @@ class Painter:
         refined: Sequence[PromptEmbeddings | None] = [None] * len(recipes)
         if refiner is not None:
             refined = encode_prompts(refiner.pipeline, recipes, model.device, batch.embeddings)
+            refiner.pipeline.maybe_free_model_hooks()
         return [
             Piece(
                 recipe=recipe,
