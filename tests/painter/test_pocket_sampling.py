@@ -16,7 +16,7 @@ from generation.painter.painter import Painter
 from generation.pocket import measure
 from generation.recipe import Hires, Recipe
 from generation.samplers import SAMPLERS
-from tests.painter.pocket_sdxl import BOAT, opened
+from tests.painter.pocket_sdxl import BOAT, POCKET, opened
 from tests.painter.tiny_sdxl import distance, paint, pixels
 
 # Enough to see what is meant, where many pictures are painted.
@@ -131,6 +131,20 @@ def test_two_passes_paint_one_large_thing_where_one_pass_paints_small_ones(artis
         assert len(things(direct)) > 1
         assert things(image)[0] > 1.5 * things(direct)[0]
     assert [measure.subject_colour(image) for image in two_passes] == ["red", "blue"]
+
+
+def test_the_refiner_finishes_the_picture_that_the_model_began(artist: Painter, pocket: ModelSpec) -> None:
+    refined = dataclasses.replace(pocket, refiner=str(POCKET / "refiner"))
+    recipes = [dataclasses.replace(BOAT, seed=seed, num_inference_steps=STEPS) for seed in (1, 2)]
+    plain = painted(artist, refined, *recipes)
+    means = []
+    for share in (0.0, 0.2, 0.4, 0.8):
+        pictures = painted(artist, refined, *(dataclasses.replace(one, refine=share) for one in recipes))
+        means.append(statistics.fmean(map(distance, pictures, plain)))
+        assert [measure.subject_colour(opened(picture)) for picture in pictures] == ["red", "red"]
+    assert means == sorted(means)
+    assert means[0] == 0
+    assert 0 < means[1] < 8
 
 
 def things(image: Image.Image) -> list[float]:
