@@ -24,6 +24,8 @@ from generation.painter.tiled_unet import tile_weights
 from generation.tiles import tile_starts
 
 TILE = 256  # pixels of the small picture that are enlarged at once: bounds the memory, and is a multiple of any window
+# Pixels around it that the network is shown as well: it knows nothing beyond its edge, and guesses badly near it.
+MARGIN = 8
 Network = Callable[[Tensor], Tensor]
 
 
@@ -102,9 +104,11 @@ class Upscaler:
     @torch.inference_mode()
     def _tile(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[-2:]
-        down, right = -height % self._multiple, -width % self._multiple
-        padded = functional.pad(pixels, (0, right, 0, down), mode="replicate").to(self._device)
-        larger = self._network(padded)[..., : height * self._scale, : width * self._scale]
+        down, right = -(height + 2 * MARGIN) % self._multiple, -(width + 2 * MARGIN) % self._multiple
+        surrounded = functional.pad(pixels, (MARGIN, MARGIN + right, MARGIN, MARGIN + down), mode="replicate")
+        first, scale = MARGIN * self._scale, self._scale
+        larger = self._network(surrounded.to(self._device))
+        larger = larger[..., first : first + height * scale, first : first + width * scale]
         return larger.float().cpu()
 
 
