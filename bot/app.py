@@ -24,15 +24,6 @@ import structlog
 from bot.catalogue import build_catalogue
 from bot.cdn import Cdn, DiscordCdn
 from bot.client import LimnerClient, Services
-from bot.commands.edit import edit_command, outpaint_command
-from bot.commands.imagine import imagine_command
-from bot.commands.inspect import inspect_command, recipe_menu
-from bot.commands.menus import upscale_menu, vary_menu
-from bot.commands.mine import info_command, queue_command
-from bot.commands.quota import quota_group
-from bot.commands.settings import settings_command
-from bot.commands.texts import CatalogueTranslator, Texts
-from bot.commands.uploads import upscale_command, vary_command
 from bot.config import Config, read_token
 from bot.delivery import Courier
 from bot.editing import Editing
@@ -45,18 +36,9 @@ from bot.orders import Orders
 from bot.series_orders import SeriesOrders
 from bot.single_instance import only_instance
 from bot.status import StatusWriter
+from bot.surface import furnish
 from bot.upload_orders import UploadOrders
 from bot.uploads import Uploads
-from bot.views.again import AgainButton
-from bot.views.cancel import CancelButton
-from bot.views.confirm import ConfirmButton
-from bot.views.grid import PickButton
-from bot.views.picture import DeriveButton
-from bot.views.redraw import RedrawButton
-from bot.views.reframe import CustomZoomButton, CustomZoomDialog, ReframeButton
-from bot.views.region import CellsMenu, RegionButton, RegionDialog, RegionFormButton
-from bot.views.remix_dialog import RemixDialog
-from bot.views.settings import SettingButton, SettingMenu
 from generation.clock import Clock, SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Engine, WorkerState
@@ -208,24 +190,8 @@ async def open_app(
             messages=messages,
             metrics=metrics,
         )
-        await _furnish(client, services)
+        await furnish(client, services)
         yield App(client=client, services=services, engine=engine, instance=instance)
-
-
-async def _furnish(client: LimnerClient, services: Services) -> None:
-    """Give the client what it answers with."""
-    client.services = services
-    texts = Texts(services.messages)
-    await client.tree.set_translator(CatalogueTranslator(services.messages))
-    commands = (imagine_command, vary_command, upscale_command, inspect_command, settings_command)
-    for build in (*commands, edit_command, outpaint_command, queue_command, info_command, quota_group):
-        client.tree.add_command(build(services, texts))
-    for build_menu in (recipe_menu, vary_menu, upscale_menu):
-        client.tree.add_command(build_menu(services, texts))
-    client.listen_to(ConfirmButton, CancelButton, PickButton, AgainButton, DeriveButton)
-    client.listen_to(RedrawButton, SettingMenu, SettingButton)
-    client.listen_to(ReframeButton, CustomZoomButton, RegionButton, CellsMenu, RegionFormButton)
-    client.take_answers_to(CustomZoomDialog, RegionDialog, RemixDialog)
 
 
 async def _open_storage(stack: AsyncExitStack, config: Config) -> Storage:
