@@ -1,7 +1,9 @@
 """Trains the pocket CLIPSeg (Lüddecke and Ecker 2022, arXiv 2112.10003): finds in a picture what words name.
 
 Trained on rendered scenes, where it is known which pixel shows what. Half of the words in training name nothing that is
-there (no cat, or a cat of another colour): then the mask is empty.
+there (no cat, or a cat of another colour): then the mask is empty. As in CLIPSeg itself the text encoder is frozen:
+trained along, it takes all subjects for one word before the vision encoder can tell them apart. What each patch shows
+is asked of the vision encoder directly as well, by two layers that are not kept.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
-from generation.pocket.drawing import render, render_labels
+from generation.pocket.drawing import FIRST_SUBJECT, GROUND, render, render_labels
 from generation.pocket.export import strip_local_paths
 from generation.pocket.latents import encode
 from generation.pocket.named_parts import sample_named_part
-from generation.pocket.scenes import BASE_STYLES, Scene, sample_scene
+from generation.pocket.scenes import BASE_STYLES, COLOURS, GROUNDS, KINDS, Scene, sample_scene
 from generation.pocket.tokenizer import save_tokenizer
 from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
 from generation.pocket.vae_training import to_tensor
@@ -46,6 +48,10 @@ BATCH_SIZE, NAMES_PER_PICTURE = 8, 2
 SCENES = 1500
 FORMATS = ((128, 128), (128, 128), (152, 104), (104, 152), (168, 96), (96, 168))
 STYLE_WEIGHTS = (0.8, 0.05, 0.05, 0.1)
+NAMES_TO_WHITEN = 400
+# What a patch can show: the parts of a scene, with kinds of subjects and grounds told apart; no colour or one of eight.
+PART_CLASSES, COLOUR_CLASSES = FIRST_SUBJECT + len(KINDS) + len(GROUNDS), 1 + len(COLOURS)
+PATCHES_WEIGHT = 0.3
 PEAK_LEARNING_RATE = 2e-3
 WEIGHT_AVERAGE_DECAY = 0.99
 
@@ -85,7 +91,24 @@ def build_segmenter(text_encoder: Any) -> CLIPSegForImageSegmentation:
     own = network.clip.text_model.state_dict()
     given = {name.removeprefix("text_model."): tensor for name, tensor in text_encoder.state_dict().items()}
     network.clip.text_model.load_state_dict({name: given[name] for name in own})
+    network.clip.text_model.requires_grad_(False)
     return network
+
+
+@torch.no_grad()
+def whiten_words(network: Any, tokenizer: Any, rng: random.Random) -> None:
+    """Let the projection of words make names differ in all directions, around 0 for the decoder.
+
+    As they come from the text encoder `red cat` and `cat` are all but the same.
+    """
+    names = [sample_named_part(sample_scene(rng), rng).name for _ in range(NAMES_TO_WHITEN)]
+    said = network.clip.text_model(**_tokens(tokenizer, names)).pooler_output
+    values, directions = torch.linalg.eigh(torch.cov(said.T))
+    spread = values.clamp(min=1e-3 * float(values.max())).sqrt()
+    network.clip.text_projection.weight.copy_(directions @ torch.diag(1 / spread) @ directions.T)
+    centre = network.clip.text_projection(said.mean(0))
+    for film, start in ((network.decoder.film_mul, 1), (network.decoder.film_add, 0)):
+        film.bias.copy_(start - film.weight @ centre)
 
 
 def build_processor(tokenizer: Any) -> CLIPSegProcessor:
@@ -104,11 +127,13 @@ def train_segmenter(work: Path, model: Path, folder: Path, minutes: float, seed:
     torch.manual_seed(seed)
     pipeline = StableDiffusionXLPipeline.from_pretrained(model, dtype=torch.float32)
     network = build_segmenter(pipeline.text_encoder)
+    whiten_words(network, pipeline.tokenizer, random.Random(f"names/{seed}"))
+    heads = nn.ModuleList(nn.Linear(VISION_WIDTH, classes) for classes in (PART_CLASSES, COLOUR_CLASSES))
     parameters = [
         *network.clip.vision_model.parameters(),
-        *network.clip.text_model.parameters(),
         *network.clip.text_projection.parameters(),
         *network.decoder.parameters(),
+        *heads.parameters(),
     ]
     average = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
@@ -122,6 +147,7 @@ def train_segmenter(work: Path, model: Path, folder: Path, minutes: float, seed:
     if segmenter_checkpoint(work).exists():
         state = load_checkpoint(segmenter_checkpoint(work))
         network.load_state_dict(state["network"])
+        heads.load_state_dict(state["heads"])
         average = state["average"]
         optimizer.load_state_dict(state["optimizer"])
         run.resume(state["run"])
@@ -129,13 +155,18 @@ def train_segmenter(work: Path, model: Path, folder: Path, minutes: float, seed:
     rng = random.Random(f"segmenter/{seed}/{run.step}")
 
     def save() -> None:
-        state = {"network": network.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
+        state = {"network": network.state_dict(), "heads": heads.state_dict(), "average": average}
+        state["optimizer"] = optimizer.state_dict()
         save_atomically({**state, "run": run.state()}, segmenter_checkpoint(work))
 
     for _ in run.steps(optimizer, save):
-        pictures, names, masks = examples.draw(rng)
-        logits = _logits(network, pictures, _tokens(pipeline.tokenizer, names))
+        pictures, patches, names, masks = examples.draw(rng)
+        seen = network.clip.vision_model(pictures, output_hidden_states=True).hidden_states
+        logits = _logits(network, seen, _tokens(pipeline.tokenizer, names))
         loss = nn.functional.binary_cross_entropy_with_logits(logits, masks)
+        for head, shown in zip(heads, patches, strict=True):
+            told = head(seen[-1][:, 1:]).transpose(1, 2)
+            loss = loss + PATCHES_WEIGHT * nn.functional.cross_entropy(told, shown)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
@@ -161,11 +192,10 @@ def _tokens(tokenizer: Any, names: list[str]) -> dict[str, Tensor]:
     return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
 
 
-def _logits(network: Any, pictures: Tensor, tokens: dict[str, Tensor]) -> Tensor:
-    """The network's own forward pass, but with gradients for the vision and text encoders, which it holds frozen, and
-    with several names for each picture."""
-    seen = network.clip.vision_model(pictures, output_hidden_states=True).hidden_states
-    seen = [layer.repeat_interleave(NAMES_PER_PICTURE, dim=0) for layer in seen]
+def _logits(network: Any, seen: tuple[Tensor, ...], tokens: dict[str, Tensor]) -> Tensor:
+    """The rest of the network's own forward pass after the vision encoder, but with gradients for that one, which it
+    holds frozen, and with several names for each picture."""
+    seen = tuple(layer.repeat_interleave(NAMES_PER_PICTURE, dim=0) for layer in seen)
     said = network.clip.text_projection(network.clip.text_model(**tokens).pooler_output)
     logits: Tensor = network.decoder([seen[index + 1] for index in network.extract_layers], said).logits
     return logits
@@ -184,19 +214,34 @@ class _Examples:
                 image = through_autoencoder(pipeline.vae, image)
             self._scenes.append((scene, np.asarray(_squeezed(image)), _squeezed_labels(render_labels(scene))))
 
-    def draw(self, rng: random.Random) -> tuple[Tensor, list[str], Tensor]:
-        """Pictures (n, 3, 128, 128) in -1..1, names for two parts of each, and the parts' masks (2 n, 128, 128) of 0
-        and 1. Mirrored half of the time: no name tells a side."""
-        pictures, names, masks = [], [], []
+    def draw(self, rng: random.Random) -> tuple[Tensor, tuple[Tensor, Tensor], list[str], Tensor]:
+        """Pictures (n, 3, 128, 128) in -1..1, parts and colours of their patches (n, 256 each), names for two parts of
+        each, and the parts' masks (2 n, 128, 128) of 0 and 1. Mirrored half of the time: no name tells a side."""
+        pictures, patches, names, masks = [], [], [], []
         for scene, pixels, labels in rng.sample(self._scenes, BATCH_SIZE):
             blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(rng.choice((0, 0, rng.uniform(0, 1.2)))))
             step = rng.choice((1, -1))
             pictures.append(np.asarray(blurred)[:, ::step])
+            patches.append(_patch_classes(scene, labels[:, ::step]))
             for _ in range(NAMES_PER_PICTURE):
                 part = sample_named_part(scene, rng)
                 masks.append(np.isin(labels, part.labels)[:, ::step])
                 names.append(part.name)
-        return to_tensor(np.stack(pictures)).contiguous(), names, torch.from_numpy(np.stack(masks)).float()
+        shown = torch.from_numpy(np.stack(patches)).long()
+        seen = to_tensor(np.stack(pictures)).contiguous()
+        return seen, (shown[:, 0], shown[:, 1]), names, torch.from_numpy(np.stack(masks)).float()
+
+
+def _patch_classes(scene: Scene, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What is in the middle of each patch: part and colour (0 where it is no subject), (2, 256)."""
+    parts = np.arange(PART_CLASSES, dtype=np.uint8)
+    colours = np.zeros(PART_CLASSES, dtype=np.uint8)
+    parts[GROUND] = FIRST_SUBJECT + len(KINDS) + GROUNDS.index(scene.ground)
+    for index, subject in enumerate(scene.subjects):
+        parts[FIRST_SUBJECT + index] = FIRST_SUBJECT + KINDS.index(subject.kind)
+        colours[FIRST_SUBJECT + index] = 1 + COLOURS.index(subject.colour)
+    middle = labels[PATCH // 2 :: PATCH, PATCH // 2 :: PATCH].reshape(-1)
+    return np.stack([parts[middle], colours[middle]])
 
 
 def sample_segmented_scene(rng: random.Random) -> Scene:
