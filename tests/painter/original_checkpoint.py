@@ -54,6 +54,19 @@ def save_original(pipeline: Any, path: Path) -> None:
         },
         "conditioner.embedders.1.model.": _open_clip(pipeline.text_encoder_2.state_dict()),
     }
+    _save(parts, path)
+
+
+def save_original_refiner(pipeline: Any, path: Path) -> None:
+    """Of a refiner: the second text encoder is its first and only one. Its VAE is left out, as ours have none."""
+    parts = {
+        "model.diffusion_model.": _unet(pipeline.unet),
+        "conditioner.embedders.0.model.": _open_clip(pipeline.text_encoder_2.state_dict()),
+    }
+    _save(parts, path)
+
+
+def _save(parts: Mapping[str, Mapping[str, Tensor]], path: Path) -> None:
     save_file({start + name: t.contiguous() for start, part in parts.items() for name, t in part.items()}, path)
 
 

@@ -22,6 +22,7 @@ from generation.painter.devices import Placement
 from generation.painter.painter import Painter
 from generation.painter.schedulers import SCHEDULERS
 from generation.recipe import Recipe, Source
+from tests.painter.original_checkpoint import save_original_refiner
 from tests.painter.tiny_sdxl import build_pipeline, build_refiner, distance, paint, recipe, spec_for
 
 SECOND_ORDER = ("heun", "dpm2", "dpm2_a")
@@ -203,6 +204,16 @@ class TestLoading:
         assert "there are no .safetensors weights" in self.refusal(tiny, copy)
         weights.with_suffix(".bin").write_bytes(b"never opened")
         assert "can run code" in self.refusal(tiny, copy)
+
+    def test_a_single_file_refines_as_the_folder_does(
+        self, artist: Painter, refined: ModelSpec, refiner_folder: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "refiner.safetensors"
+        save_original_refiner(build_refiner(), path)
+        shutil.copytree(refiner_folder, path.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
+        painter = Painter(PainterSettings(device="cpu"))
+        picture = one(painter, dataclasses.replace(refined, refiner=str(path)), recipe(refine=0.5))
+        assert distance(picture, one(artist, refined, recipe(refine=0.5))) <= 0.2
 
     def test_another_kind_of_model(self, tiny: ModelSpec, refiner_folder: Path, tmp_path: Path) -> None:
         assert self.refusal(tiny, Path(tiny.source)) == "it is not an SDXL refiner"
