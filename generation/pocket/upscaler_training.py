@@ -32,7 +32,7 @@ WIDTH, WINDOW = 32, 8
 BATCH_SIZE, CROP = 8, 40
 # Pixels at a window's edges where the network lacks what lies beyond; the painter surrounds pictures for it.
 EDGE = 4
-SCENES = 300
+SCENES, FITTED_PAIRS = 300, 60
 # The large pictures' sizes.
 FORMATS = ((256, 256), (256, 256), (304, 208), (208, 304))
 STYLES: tuple[Style, ...] = ("plain", "plain", "plain", "pastel", "ink")
@@ -116,7 +116,7 @@ def train_upscaler(work: Path, model: Path, folder: Path, minutes: float, seed: 
     pairs = [
         sample_pair(scenes, vae if index % 3 == 0 else None) for index in tqdm(range(SCENES), desc="upscaler scenes")
     ]
-    network = build_upscaler(fit_kernels(pairs))
+    network = build_upscaler(fit_kernels(pairs[:FITTED_PAIRS]))
     parameters = list(network.parameters())
     average = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0, fused=True)
