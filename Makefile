@@ -5,6 +5,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
+# A file's tests stay together: they share models. Each process that paints takes about half a gigabyte.
+TEST_ARGS ?= -n auto --maxprocesses 4 --dist loadfile
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
@@ -21,7 +23,7 @@ demo: .venv/.demo ## open the bot on an in-memory Discord in a browser tab (DEMO
 run: .venv/.runtime ## serve a real Discord server (needs DISCORD_TOKEN)
 	$(BIN)/python -m bot run
 
-test: .venv/.test ## run all tests (TEST_ARGS="-k flags")
+test: .venv/.test ## run all tests, side by side (TEST_ARGS="-k flags" for some)
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 check: .venv/.test ## lint, formatting, types and import rules
