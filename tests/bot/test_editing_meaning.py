@@ -17,7 +17,7 @@ from tests.bot.world import PATIENCE, SETTINGS, World, open_world, public
 
 REAL = EngineSettings()
 LONG = 5 * PATIENCE
-BORDER = 4  # pixels within the frame over which new ones fade in, at 128 pixels
+BORDER = 8  # pixels within the frame over which new ones fade in, at 128 pixels
 
 
 async def drawn(world: World, message: discord.Message) -> Image.Image:

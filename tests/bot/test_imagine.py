@@ -115,7 +115,7 @@ async def test_sampling_flags_are_in_the_picture_and_in_its_price(world: World) 
     assert (first.num_inference_steps, first.width, first.height) == (40, 192, 192)
     assert (second.shared_seed, second.shared_noise) == (first.seed, 0.3)
     assert await world.credits() == 100 - job.cost
-    assert job.cost == 8  # for each: 40 steps at 128², then 16 of 20 more at 192²
+    assert job.cost == 7  # for each: 40 steps at 128², then 12 of 14 more at 192²
 
 
 async def test_a_model_whose_weights_are_not_here_is_refused_with_what_gets_them(world: World) -> None:
