@@ -87,7 +87,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hires:
-    """A first pass at this smaller size (in pixels, multiples of 8), whose latents are then scaled up and painted on.
+    """A first pass at this smaller size (in pixels, multiples of 8), whose picture is then scaled up and painted on.
 
     `strength` is how far the second pass moves from the first, 0 to 1.
     """

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from generation.safetensors_header import MalformedHeader, read_header
+from generation.weights import MODEL_INDEX
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 WEIGHT_FOLDERS = ("unet", "vae", "text_encoder", "text_encoder_2")
 REFINER_FOLDERS = ("unet", "text_encoder_2")
-MODEL_INDEX = "model_index.json"
 
 # How the original implementation names the parts in a single file, by the start of the tensors' names.
 _SDXL_PARTS = {

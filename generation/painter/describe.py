@@ -17,8 +17,9 @@ import torch
 
 from generation.engine.settings import PainterSettings
 from generation.errors import ModelUnavailable
-from generation.painter.checkpoints import MODEL_INDEX, WrongCheckpoint, check_folder, check_single_file
+from generation.painter.checkpoints import WrongCheckpoint, check_folder, check_single_file
 from generation.painter.devices import choose_placement
+from generation.weights import MODEL_INDEX
 
 GIB = 2**30
 

@@ -20,7 +20,6 @@ from generation.catalogue import ModelSpec
 from generation.errors import ModelUnavailable
 from generation.painter.adapters import Adapters
 from generation.painter.checkpoints import (
-    MODEL_INDEX,
     WEIGHT_FOLDERS,
     WrongCheckpoint,
     check_folder,
@@ -31,6 +30,7 @@ from generation.painter.checkpoints import (
 )
 from generation.painter.devices import Placement, is_out_of_memory
 from generation.painter.previews import Previewer
+from generation.weights import MODEL_INDEX
 
 # A single file lacks the tokenizers and the configuration; these are SDXL's own (3 MB, no weights).
 SDXL_CONFIGURATION = "stabilityai/stable-diffusion-xl-base-1.0"

@@ -217,17 +217,6 @@ BALL = Recipe(
 FILLER = "masterpiece, best quality, highly detailed, sharp focus, digital art, " * 8
 
 
-@pytest.fixture(scope="module")
-def pocket() -> ModelSpec:
-    folder = Path(__file__).parents[2] / "generation" / "pocket" / "weights"
-    return ModelSpec(name="pocket", source=str(folder), native_size=128, cross_attention_dim=160, max_batch=8)
-
-
-@pytest.fixture(scope="module")
-def artist(pocket: ModelSpec) -> Painter:
-    return Painter(PainterSettings(device="cpu"))
-
-
 def drawn(artist: Painter, pocket: ModelSpec, *prompts: str, count: int = 2, **fields: Any) -> list[list[Image.Image]]:
     """For each prompt the pictures of as many seeds."""
     embeddings = fields.pop("specs", ())

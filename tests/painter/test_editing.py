@@ -230,20 +230,6 @@ class TestWords:
 
 
 @pytest.fixture(scope="module")
-def pocket() -> ModelSpec:
-    return ModelSpec(
-        name="pocket", source=str(POCKET), native_size=128, num_inference_steps=20, cross_attention_dim=160
-    )
-
-
-@pytest.fixture(scope="module")
-def artist(pocket: ModelSpec) -> Painter:
-    painter = Painter(PainterSettings(device="cpu"))
-    painter.load(pocket)
-    return painter
-
-
-@pytest.fixture(scope="module")
 def boats(artist: Painter, pocket: ModelSpec) -> tuple[bytes, ...]:
     pictures = paint(artist, pocket, *(dataclasses.replace(BOAT, seed=seed) for seed in SEEDS)).pictures
     return tuple(picture.png for picture in pictures)

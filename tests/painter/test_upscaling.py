@@ -41,20 +41,6 @@ BOAT = Recipe(
 
 
 @pytest.fixture(scope="module")
-def pocket() -> ModelSpec:
-    return ModelSpec(
-        name="pocket", source=str(POCKET / "weights"), native_size=128, num_inference_steps=20, cross_attention_dim=160
-    )
-
-
-@pytest.fixture(scope="module")
-def artist(pocket: ModelSpec) -> Painter:
-    painter = Painter(CPU)
-    painter.load(pocket)
-    return painter
-
-
-@pytest.fixture(scope="module")
 def boat(artist: Painter, pocket: ModelSpec) -> Picture:
     return paint(artist, pocket, BOAT).pictures[0]
 
