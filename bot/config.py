@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bot.config_errors import PREFIX, ConfigInvalid, ConfigUnreadable, place, rejected, shown, unknown_key
 from bot.config_sections import (
+    AUTO,
     SQLITE,
     DiscordSection,
     GenerationSection,
@@ -50,6 +51,9 @@ PACKAGED_MODELS: dict[str, dict[str, object]] = {
     },
     "sdxl": {"source": "stabilityai/stable-diffusion-xl-base-1.0", "variant": "fp16"},
 }
+
+# The networks beside the embedded model.
+POCKET_NETWORKS = {"upscaler": "generation/pocket/upscaler"}
 
 
 class Config(BaseSettings):
@@ -98,7 +102,7 @@ class Config(BaseSettings):
             "styles": styles,
             "lora_folders": lora_folders,
             "embedding_folders": embedding_folders,
-            "upscaler": _weights(folder, self.generation.upscaler),
+            "upscaler": _weights(folder, self._network("upscaler", self.generation.upscaler)),
             "segmenter": _weights(folder, self.generation.segmenter),
         }
         files, database = _absolute(folder, self.storage.files), _database(folder, self.storage)
@@ -109,6 +113,12 @@ class Config(BaseSettings):
                 "storage": self.storage.model_copy(update={"files": files, "database": database}),
             }
         )
+
+    def _network(self, name: str, source: str) -> str:
+        """Where a network beside the models is; `auto` is the embedded model's own, which is made for no other."""
+        if source != AUTO:
+            return source
+        return POCKET_NETWORKS[name] if self.generation.model == "pocket" else ""
 
 
 class _PackagedModels(PydanticBaseSettingsSource):

@@ -47,6 +47,9 @@ def _known_sampler(name: str) -> str:
     return name
 
 
+# For the networks beside the models: the embedded model's own where that one draws, otherwise none.
+AUTO = "auto"
+
 Whole = Annotated[int, BeforeValidator(_no_truth_value)]
 Number = Annotated[float, BeforeValidator(_no_truth_value), Field(allow_inf_nan=False)]
 Device = Annotated[str, AfterValidator(_known_device)]
@@ -81,7 +84,7 @@ class GenerationSection(Section):
         tuple[Path, ...], NoDecode, BeforeValidator(_split_at_commas), Takes("a list of paths")
     ] = (Path("data/embeddings"),)  # fmt: skip
     styles: Path = Path("generation/styles.toml")
-    upscaler: Annotated[str, Takes("a Hugging Face id, a folder, a .safetensors file, or nothing")] = ""
+    upscaler: Annotated[str, Takes("auto, a Hugging Face id, a folder, a .safetensors file, or nothing")] = AUTO
     segmenter: Annotated[str, Takes("a Hugging Face id, a folder, or nothing")] = ""
 
     def painters(self) -> tuple[PainterSettings, ...]:

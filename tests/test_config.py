@@ -284,7 +284,8 @@ def test_the_catalogue_knows_what_can_be_asked_for(empty: Path) -> None:
     folder = empty.parent / "data" / "loras"
     folder.mkdir(parents=True)
     text = (
-        '[generation]\nsegmenter = "clipseg"\n[models.pocket]\ndraft_lora = "neon"\n[models.sdxl]\ndraft_lora = "lcm"'
+        '[generation]\nsegmenter = "clipseg"\nupscaler = ""\n'
+        '[models.pocket]\ndraft_lora = "neon"\n[models.sdxl]\ndraft_lora = "lcm"'
     )
     catalogue = build_catalogue(load_config(written(empty, text)))
     assert (catalogue.finds_by_words, catalogue.super_resolution) == (True, False)
@@ -292,6 +293,13 @@ def test_the_catalogue_knows_what_can_be_asked_for(empty: Path) -> None:
     assert catalogue.lora("neon").name not in catalogue.offered_loras()  # it draws drafts
     assert "blueprint" in catalogue.offered_loras()
     assert catalogue.models["sdxl"].draft is None  # there is no such LoRA here
+
+
+def test_the_networks_of_the_embedded_model_are_for_it_alone(empty: Path) -> None:
+    upscaler = load_config(written(empty, "")).generation.upscaler
+    assert (Path(upscaler) / "config.json").is_file()
+    assert load_config(written(empty, '[generation]\nmodel = "sdxl"')).generation.upscaler == ""
+    assert load_config(written(empty, '[generation]\nupscaler = ""')).generation.upscaler == ""
 
 
 def test_a_draft_is_drawn_with_a_sampler_that_there_is(empty: Path) -> None:

@@ -141,7 +141,7 @@ def _denoising_errors(base: StableDiffusionXLPipeline, refiner: Any, scenes: int
     text = TextEncoders(base.text_encoder, base.text_encoder_2).eval()
     for seed in range(scenes):
         scene = sample_scene(rng, plain_framing=True)
-        mean, _ = encode(base.vae, to_tensor(np.asarray(render(scene))[None]))
+        mean, _ = encode(base.vae, to_tensor(np.array(render(scene))[None]))
         timesteps = torch.tensor([rng.randrange(300)])
         batch = RefinerBatch(
             latents=mean * SCALING_FACTOR,

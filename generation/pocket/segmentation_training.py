@@ -253,7 +253,7 @@ def sample_segmented_scene(rng: random.Random) -> Scene:
 @torch.no_grad()
 def through_autoencoder(vae: Any, image: Image.Image) -> Image.Image:
     """What the autoencoder makes of a picture: the softness of everything that the model draws."""
-    mean, _ = encode(vae, to_tensor(np.asarray(image)[None]))
+    mean, _ = encode(vae, to_tensor(np.array(image)[None]))
     decoded = vae.decode(mean).sample[0].permute(1, 2, 0)
     return Image.fromarray(((decoded + 1) * 127.5).clamp(0, 255).round().byte().numpy())
 

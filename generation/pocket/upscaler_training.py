@@ -37,7 +37,7 @@ SCENES, FITTED_PAIRS = 300, 60
 FORMATS = ((256, 256), (256, 256), (304, 208), (208, 304))
 STYLES: tuple[Style, ...] = ("plain", "plain", "plain", "pastel", "ink")
 CHARBONNIER_WIDTH = 3e-2
-PEAK_LEARNING_RATE = 5e-4
+PEAK_LEARNING_RATE = 2e-4
 WEIGHT_AVERAGE_DECAY = 0.995
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -117,7 +117,10 @@ def train_upscaler(work: Path, model: Path, folder: Path, minutes: float, seed: 
         sample_pair(scenes, vae if index % 3 == 0 else None) for index in tqdm(range(SCENES), desc="upscaler scenes")
     ]
     network = build_upscaler(fit_kernels(pairs[:FITTED_PAIRS]))
-    parameters = list(network.parameters())
+    # The fitted interpolation stays what it is: the body learns what is lacking.
+    for layer in (network.swin2sr.first_convolution, network.upsample):
+        layer.requires_grad_(False)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     average = [parameter.detach().clone() for parameter in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0, fused=True)
     run = TrainingRun(
