@@ -37,10 +37,12 @@ class MemberDefaults:
         style, aspect, model = values.get("style"), values.get("aspect"), values.get("model")
         stylize = values.get("stylize")
         return cls(
-            style=style if style == RAW or style in catalogue.styles else None,
+            style=style if isinstance(style, str) and (style == RAW or style in catalogue.styles) else None,
             aspect=aspect if isinstance(aspect, str) and _is_aspect(aspect) else None,
-            model=model if model in catalogue.models else None,
-            stylize=stylize if isinstance(stylize, int) and 0 <= stylize <= MAX_STYLIZE else None,
+            model=model if isinstance(model, str) and model in catalogue.models else None,
+            stylize=stylize
+            if isinstance(stylize, int) and not isinstance(stylize, bool) and 0 <= stylize <= MAX_STYLIZE
+            else None,
             remix=values.get("remix") is True,
         )
 

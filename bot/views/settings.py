@@ -6,7 +6,7 @@ Only the member sees it, and it outlives restarts: its menus know nothing but wh
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import discord
 
@@ -39,10 +39,10 @@ class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"lim
         return cls(match["field"], item)
 
     async def press(self, interaction: Interaction) -> None:
-        (chosen,) = self.item.values
+        chosen = self.item.values[0] if self.item.values else NOTHING
         value: str | int | None = None if chosen == NOTHING else chosen
-        if self.field == "stylize" and value is not None:
-            value = int(value)
+        if self.field == "stylize":
+            value = int(chosen) if chosen.isdecimal() and chosen.isascii() else None
         services = interaction.client.services
         defaults = await services.orders.defaults.change(interaction.user.id, **{self.field: value})
         await _show_anew(interaction, services, defaults)
@@ -50,8 +50,6 @@ class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"lim
 
 class SettingButton(LimnerItem[discord.ui.Button[Any]], template=re.compile(r"limner:(?P<action>remix|forget)")):
     """The remix switch, and the way back to the server's own settings."""
-
-    CUSTOM_ID: ClassVar[str] = "limner:{}"
 
     def __init__(self, action: str, *, label: str = "", on: bool = False) -> None:
         style = discord.ButtonStyle.success if on else discord.ButtonStyle.secondary
