@@ -53,7 +53,7 @@ PACKAGED_MODELS: dict[str, dict[str, object]] = {
 }
 
 # The networks beside the embedded model.
-POCKET_NETWORKS = {"upscaler": "generation/pocket/upscaler"}
+POCKET_NETWORKS = {"upscaler": "generation/pocket/upscaler", "segmenter": "generation/pocket/segmenter"}
 
 
 class Config(BaseSettings):
@@ -103,7 +103,7 @@ class Config(BaseSettings):
             "lora_folders": lora_folders,
             "embedding_folders": embedding_folders,
             "upscaler": _weights(folder, self._network("upscaler", self.generation.upscaler)),
-            "segmenter": _weights(folder, self.generation.segmenter),
+            "segmenter": _weights(folder, self._network("segmenter", self.generation.segmenter)),
         }
         files, database = _absolute(folder, self.storage.files), _database(folder, self.storage)
         return self.model_copy(

@@ -85,7 +85,7 @@ class GenerationSection(Section):
     ] = (Path("data/embeddings"),)  # fmt: skip
     styles: Path = Path("generation/styles.toml")
     upscaler: Annotated[str, Takes("auto, a Hugging Face id, a folder, a .safetensors file, or nothing")] = AUTO
-    segmenter: Annotated[str, Takes("a Hugging Face id, a folder, or nothing")] = ""
+    segmenter: Annotated[str, Takes("auto, a Hugging Face id, a folder, or nothing")] = AUTO
 
     def painters(self) -> tuple[PainterSettings, ...]:
         """How each worker shall use its device: one entry, one worker."""

@@ -222,7 +222,6 @@ async def test_the_doctor_finds_what_is_there_and_what_is_missing(
         "model_found": "ok",
         "model_unused": "note",
         "network": "ok",
-        "no_segmenter": "ok",
         "loras": "ok",
         "embeddings": "ok",
         "styles": "ok",

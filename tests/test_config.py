@@ -296,10 +296,12 @@ def test_the_catalogue_knows_what_can_be_asked_for(empty: Path) -> None:
 
 
 def test_the_networks_of_the_embedded_model_are_for_it_alone(empty: Path) -> None:
-    upscaler = load_config(written(empty, "")).generation.upscaler
-    assert (Path(upscaler) / "config.json").is_file()
-    assert load_config(written(empty, '[generation]\nmodel = "sdxl"')).generation.upscaler == ""
-    assert load_config(written(empty, '[generation]\nupscaler = ""')).generation.upscaler == ""
+    own = load_config(written(empty, "")).generation
+    assert all((Path(network) / "config.json").is_file() for network in (own.upscaler, own.segmenter))
+    others = load_config(written(empty, '[generation]\nmodel = "sdxl"')).generation
+    assert (others.upscaler, others.segmenter) == ("", "")
+    none = load_config(written(empty, '[generation]\nupscaler = ""\nsegmenter = ""')).generation
+    assert (none.upscaler, none.segmenter) == ("", "")
 
 
 def test_a_draft_is_drawn_with_a_sampler_that_there_is(empty: Path) -> None:

@@ -368,3 +368,20 @@ def steepness(image: Image.Image, box: tuple[int, int, int, int] | None = None) 
     sides = [across[top:bottom, x - 2 : x + 2] for x in (left, right)]
     ends = [down[y - 2 : y + 2, left:right] for y in (top, bottom)]
     return float(np.mean([part.mean() for part in (*sides, *ends)]))
+
+
+def test_words_find_the_boat_and_the_rest_stays(pocket: ModelSpec, boats: tuple[bytes, ...]) -> None:
+    """With the embedded model's own network for it."""
+    artist = Painter(PainterSettings(device="cpu", segmenter=str(POCKET.parent / "segmenter")))
+    blue = dataclasses.replace(BOAT, prompt="a blue boat on the sea", source=ANEW, mask=Mask(words="the boat"))
+    pictures = edit(
+        artist, pocket, *((dataclasses.replace(blue, seed=seed), boat, None) for seed, boat in enumerate(boats))
+    )
+    assert sum(measure.subject_colour(opened(picture.png)) == "blue" for picture in pictures) >= len(boats) - 1
+    for picture, boat in zip(pictures, boats, strict=True):
+        changed = (pixels(picture) != np.asarray(opened(boat))).any(axis=2)
+        assert 0.02 < changed.mean() < 0.6
+        assert not changed[:12].any()
+        assert not changed[-12:].any()
+    with pytest.raises(NothingFound):
+        edit(artist, pocket, (dataclasses.replace(blue, mask=Mask(words="the mountain")), boats[0], None))
