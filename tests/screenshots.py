@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.demo_browser import running_demo, visit
 
-PROMPT = "a red boat on the sea --ar 3:2 --seed 7"
+PROMPT = "a red boat on the sea --ar 3:2 --seed 5"
 NEXT_PROMPT = "a yellow house on snow"
 
 
