@@ -66,11 +66,21 @@ class Demo:
 
 @contextmanager
 def running_demo() -> Iterator[Demo]:
-    """`python -m bot demo` with the settings as shipped. Whoever opens it ends it; fails if that leaves a process."""
+    """`python -m bot demo` with the settings as shipped, but on one thread. Whoever opens it ends it; fails if that
+    leaves a process.
+
+    Beside other tests, torch's threads wait for each other so long that a picture of seconds takes minutes.
+    """
     command = [sys.executable, "-m", "bot", "demo", "--no-open", "--port", "0"]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            command,
+            cwd=REPOSITORY,
+            env=os.environ | {"LIMNER_GENERATION__THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
         )
         assert process.stdout is not None
         try:
