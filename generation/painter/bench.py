@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from generation.catalogue import LoraSpec, ModelSpec
+from generation.catalogue import Draft, LoraSpec, ModelSpec
 from generation.engine.protocol import Batch, Progress, Task
 from generation.engine.settings import PainterSettings
 from generation.errors import LimnerError
@@ -58,7 +58,7 @@ def measure(
     gc.collect()
     free_memory(placement.device)
     recipe = _recipe(model, PROMPTS[0], seed=0)
-    figures |= measure_kinds(Painter(settings), model, settings, recipe, rounds=rounds)
+    figures |= measure_kinds(Painter(settings), model, settings, loras, recipe, rounds=rounds)
     figures["lora_switch_ms"] = _lora_switch_ms(model, placement, loras, rounds=rounds) if loras else None
     return figures
 
@@ -176,7 +176,9 @@ def _ignore(progress: Progress) -> None:
 
 def main() -> None:
     order = json.load(sys.stdin)
-    model = ModelSpec(**order["model"])
+    fields = order["model"]
+    draft = None if fields["draft"] is None else Draft(**fields["draft"])
+    model = ModelSpec(**{**fields, "draft": draft})
     loras, _ = scan_loras([Path(folder) for folder in order["lora_folders"]])
     figures = measure(
         model,

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from PIL import Image
 
-from generation.catalogue import ModelSpec
+from generation.catalogue import LoraSpec, ModelSpec
 from generation.engine.protocol import Batch, Painted, Task
 from generation.engine.settings import PainterSettings
 from generation.painter.painter import Painter
 from generation.picture import encode_png
-from generation.recipe import Frame, Hires, Mask, Recipe, Source
+from generation.recipe import Frame, Hires, LoraUse, Mask, Recipe, Source
 
 LONG_PROMPT = ", ".join(["a red boat on the sea at sunset"] * 20)  # more than one text encoder's window
 
 
-def kinds_of(recipe: Recipe, model: ModelSpec, settings: PainterSettings) -> dict[str, Recipe]:
+def kinds_of(
+    recipe: Recipe, model: ModelSpec, settings: PainterSettings, loras: Sequence[LoraSpec]
+) -> dict[str, Recipe]:
     """A recipe of each kind that this painter can paint, from a plain one of native size; `source` is its picture."""
     side = recipe.width
 
@@ -42,30 +44,47 @@ def kinds_of(recipe: Recipe, model: ModelSpec, settings: PainterSettings) -> dic
     }
     if settings.segmenter:
         kinds["edit_by_words"] = replace(onto(1.0), mask=Mask(words="the boat"))
+    if model.draft and any(lora.name == model.draft.lora for lora in loras):
+        kinds["draft"] = replace(
+            recipe,
+            loras=(LoraUse(name=model.draft.lora),),
+            num_inference_steps=model.draft.num_inference_steps,
+            guidance_scale=model.draft.guidance_scale,
+            scheduler=model.draft.scheduler,
+        )
     if model.refiner:
         kinds["refine"] = replace(recipe, refine=0.2)
     return kinds
 
 
 def measure_kinds(
-    painter: Painter, model: ModelSpec, settings: PainterSettings, recipe: Recipe, *, rounds: int
+    painter: Painter,
+    model: ModelSpec,
+    settings: PainterSettings,
+    loras: Sequence[LoraSpec],
+    recipe: Recipe,
+    *,
+    rounds: int,
 ) -> dict[str, float]:
     """`kind_<name>_seconds` for each kind: the median of `rounds` pictures, after one to warm up."""
-    files = {"source": _paint(painter, model, recipe, {}).pictures[0].png, "mask": _half_mask(recipe)}
-    return {
-        f"kind_{name}_seconds": _seconds(lambda one=one: _paint(painter, model, one, files), rounds)  # type: ignore[misc]
-        for name, one in kinds_of(recipe, model, settings).items()
-    }
+    source = _paint(painter, Batch(tasks=(Task(job_id=1, recipe=recipe),), model=model)).pictures[0].png
+    mask = _half_mask(recipe)
+    figures = {}
+    for name, one in kinds_of(recipe, model, settings, loras).items():
+        task = Task(
+            job_id=1,
+            recipe=one,
+            source=source if one.source else None,
+            mask=mask if one.mask and one.mask.digest else None,
+        )
+        named = {use.name for use in one.loras}
+        batch = Batch(tasks=(task,), model=model, loras=tuple(lora for lora in loras if lora.name in named))
+        figures[f"kind_{name}_seconds"] = _seconds(lambda batch=batch: _paint(painter, batch), rounds)  # type: ignore[misc]
+    return figures
 
 
-def _paint(painter: Painter, model: ModelSpec, recipe: Recipe, files: Mapping[str, bytes]) -> Painted:
-    task = Task(
-        job_id=1,
-        recipe=recipe,
-        source=files["source"] if recipe.source else None,
-        mask=files["mask"] if recipe.mask and recipe.mask.digest else None,
-    )
-    return painter.paint(Batch(tasks=(task,), model=model), on_progress=lambda _: None, cancelled=lambda: False)
+def _paint(painter: Painter, batch: Batch) -> Painted:
+    return painter.paint(batch, on_progress=lambda _: None, cancelled=lambda: False)
 
 
 def _half_mask(recipe: Recipe) -> bytes:
