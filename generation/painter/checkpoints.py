@@ -39,15 +39,20 @@ class WrongCheckpoint(ValueError):
     """The files are not a model that can be drawn with. Its text is the reason, for a person."""
 
 
-def check_single_file(path: Path) -> None:
-    """Raises `WrongCheckpoint` unless the file's header is that of an SDXL checkpoint in one `.safetensors` file."""
+def _names_in(path: Path) -> Collection[str]:
+    """What the weights in a `.safetensors` file are called. Raises `WrongCheckpoint` for any other file."""
     refuse_pickle(path)
     if not path.is_file():
         raise WrongCheckpoint(f"there is no file {path}")
     try:
-        names = read_header(path).shapes.keys()
+        return read_header(path).shapes.keys()
     except MalformedHeader as error:
         raise WrongCheckpoint(f"{path} cannot be read: {error}") from error
+
+
+def check_single_file(path: Path) -> None:
+    """Raises `WrongCheckpoint` unless the file's header is that of an SDXL checkpoint in one `.safetensors` file."""
+    names = _names_in(path)
     missing = [part for start, part in _SDXL_PARTS.items() if not _any_starts_with(names, start)]
     if not missing:
         return
@@ -75,13 +80,7 @@ def check_folder(folder: Path, variant: str | None) -> None:
 
 def check_refiner_file(path: Path) -> None:
     """Raises `WrongCheckpoint` unless the file's header is that of an SDXL refiner in one `.safetensors` file."""
-    refuse_pickle(path)
-    if not path.is_file():
-        raise WrongCheckpoint(f"there is no file {path}")
-    try:
-        names = read_header(path).shapes.keys()
-    except MalformedHeader as error:
-        raise WrongCheckpoint(f"{path} cannot be read: {error}") from error
+    names = _names_in(path)
     if not all(_any_starts_with(names, start) for start in _REFINER_PARTS):
         raise WrongCheckpoint("it is not an SDXL refiner")
 
