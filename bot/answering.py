@@ -8,7 +8,7 @@ a deferral. So an order may take a moment; only where storage is slower than tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,13 +46,36 @@ def customer_of(interaction: Interaction) -> Customer:
     moderator = interaction.guild_id is not None and (
         interaction.permissions.moderate_members or interaction.permissions.administrator
     )
+    channel, user = interaction.channel, interaction.user
     return Customer(
         user_id=interaction.user.id,
         guild_id=interaction.guild_id,
         channel_id=interaction.channel_id or interaction.user.id,
         moderator=moderator,
         request_key=str(interaction.id),
+        category_ids=_category_ids(channel),
+        role_ids=_role_ids(user),
+        account_created_at=user.created_at,
+        age_restricted=_is_age_restricted(channel),
     )
+
+
+def _category_ids(channel: object) -> tuple[int, ...]:
+    """The channel of a thread, and the category of either, as far as we know the server."""
+    parent = channel.parent if isinstance(channel, discord.Thread) else None
+    named = (channel.parent_id,) if isinstance(channel, discord.Thread) else ()
+    category = getattr(parent or channel, "category_id", None) if parent or not named else None
+    return named if category is None else (*named, category)
+
+
+def _is_age_restricted(channel: object) -> bool:
+    asked: Callable[[], bool] | None = getattr(channel, "is_nsfw", None)  # direct messages have none
+    return asked is not None and asked()
+
+
+def _role_ids(user: discord.User | discord.Member) -> tuple[int, ...]:
+    """In the order of the server, without the one that is everyone's."""
+    return tuple(role.id for role in user.roles if not role.is_default()) if isinstance(user, discord.Member) else ()
 
 
 async def answer_later(interaction: Interaction) -> None:

@@ -32,7 +32,9 @@ from bot.masks import Masks
 from bot.message_routes import CONNECTION_ERRORS, MessageRoutes
 from bot.messages import load_messages
 from bot.metrics import Health, Metrics, serve_metrics
+from bot.moderator_notices import ModeratorNotices
 from bot.orders import Orders
+from bot.rules.rules import Rules
 from bot.series_orders import SeriesOrders
 from bot.single_instance import only_instance
 from bot.status import StatusWriter
@@ -154,7 +156,14 @@ async def open_app(
         intake = Intake(config.limits.intake())
         files = await stack.enter_async_context(DiscordCdn()) if cdn is None else cdn(client)
         # The queue is told of orders and tells of jobs: of the three, it is built last.
-        orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: dispatcher.submit(job))
+        notices = ModeratorNotices(storage)
+        orders = Orders(
+            storage=storage,
+            catalogue=catalogue,
+            config=config,
+            rules=Rules(),
+            submit=lambda job: dispatcher.submit(job),
+        )
         courier = Courier(
             storage=storage,
             routes=routes,
@@ -189,6 +198,7 @@ async def open_app(
             routes=routes,
             messages=messages,
             metrics=metrics,
+            notices=notices,
         )
         await furnish(client, services)
         yield App(client=client, services=services, engine=engine, instance=instance)

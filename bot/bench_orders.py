@@ -9,6 +9,7 @@ from bot.bench_plans import PATIENCE, SUBJECTS, Figures, OrdersPlan, read_plan, 
 from bot.catalogue import build_catalogue
 from bot.logs import configure_logs
 from bot.orders import Customer, Orders
+from bot.rules.rules import Rules
 from generation.clock import SystemClock
 from generation.engine.local import LocalEngine
 from generation.job import Job
@@ -62,7 +63,7 @@ async def measure(plan: OrdersPlan) -> Figures:
             clock=clock,
             instance="bench",
         )
-        orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=dispatcher.submit)
+        orders = Orders(storage=storage, catalogue=catalogue, config=config, rules=Rules(), submit=dispatcher.submit)
 
         async def order(number: int) -> Job:
             customer = Customer(

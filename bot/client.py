@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bot.message_routes import MessageRoutes
     from bot.messages import Messages
     from bot.metrics import Metrics
+    from bot.moderator_notices import ModeratorNotices
     from bot.orders import Orders
     from bot.series_orders import SeriesOrders
     from bot.upload_orders import UploadOrders
@@ -78,6 +79,7 @@ class Services:
     routes: MessageRoutes
     messages: Messages
     metrics: Metrics
+    notices: ModeratorNotices
 
 
 class LimnerClient(discord.AutoShardedClient):

@@ -16,6 +16,7 @@ from bot.config import Config
 from bot.config_sections import SQLITE
 from bot.orders import Customer, Orders
 from bot.pictures import show
+from bot.rules.rules import Rules
 from bot.series import only_one
 from generation.clock import SystemClock
 from generation.engine.local import LocalEngine
@@ -95,7 +96,7 @@ async def _draw(
 ) -> Drawing:
     catalogue = await asyncio.to_thread(build_catalogue, config)
     # The dispatcher finds the job in storage when it starts: nothing runs for a request that is refused.
-    orders = Orders(storage=storage, catalogue=catalogue, config=config, submit=lambda job: None)
+    orders = Orders(storage=storage, catalogue=catalogue, config=config, rules=Rules(), submit=lambda job: None)
     ordered = await orders.imagine(PERSON, only_one(orders.parser, text))
 
     instance, clock, waiter = f"imagine-{secrets.token_hex(4)}", SystemClock(), _Waiter(on_progress)

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from bot.compose import Order, StartingPicture, compose, order_of
 from bot.config import Config
@@ -14,6 +15,7 @@ from bot.derive import again, upscale_of, variations_of
 from bot.flag_errors import NoRefiner
 from bot.flags import FlagParser, Request
 from bot.member_defaults import Defaults
+from bot.rules.rules import Rules
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
 from generation.job import Job, JobKind, JobStatus, NewJob
@@ -47,7 +49,8 @@ class Customer:
     """Who orders, and from where. `guild_id` is None in a direct message.
 
     A moderator is not limited unless they were given an allowance of their own. `request_key` makes the order
-    idempotent: a key names one order, however often it arrives.
+    idempotent: a key names one order, however often it arrives. `category_ids` are the channel that a thread belongs to
+    and the category of the channel; `role_ids` leave out the role that all have.
     """
 
     user_id: int
@@ -55,6 +58,10 @@ class Customer:
     channel_id: int
     moderator: bool = False
     request_key: str | None = None
+    category_ids: tuple[int, ...] = ()
+    role_ids: tuple[int, ...] = ()
+    account_created_at: datetime | None = None
+    age_restricted: bool = False
 
 
 class Orders:
@@ -70,6 +77,7 @@ class Orders:
         storage: Storage,
         catalogue: Catalogue,
         config: Config,
+        rules: Rules,
         submit: Callable[[Job], None],
         draw_seed: Callable[[], int] = random_seed,
     ) -> None:
@@ -77,6 +85,7 @@ class Orders:
         self._storage = storage
         self._catalogue = catalogue
         self._quota = config.quota
+        self._rules = rules
         self._submit = submit
         self.draw_seed = draw_seed
         self.parser = FlagParser(max_steps=config.limits.steps, max_prompt_length=config.limits.prompt_length)
@@ -186,11 +195,12 @@ class Orders:
             channel_id=customer.channel_id,
             cost=order.cost,
             parent_image_id=parent_image_id,
+            age_restricted=customer.age_restricted,
         )
 
     async def place_all(self, customer: Customer, new: Sequence[NewJob]) -> Sequence[Job]:
         """Hold the cost of all these jobs, queue and submit them: all of them, or none."""
-        await self.check_weights(new)
+        await self.check(customer, new)
         key = customer.request_key
         keys = [key] if len(new) == 1 else [f"{key}-{number}" for number in range(1, len(new) + 1)]
         jobs = await self._storage.jobs.order_many(
@@ -204,12 +214,17 @@ class Orders:
                 self._submit(job)
         return jobs
 
-    async def check_weights(self, orders: Iterable[Order | NewJob]) -> None:
+    async def check(self, customer: Customer, new: Sequence[NewJob]) -> None:
+        """Raises `RequestRejected` for jobs that the rules or missing weights forbid."""
+        await self._rules.check(customer, new)
+        await self._check_weights(new)
+
+    async def _check_weights(self, jobs: Iterable[NewJob]) -> None:
         """Raises `WeightsAbsent`, `WeightsGone` or `NoRefiner` for a model or refiner that cannot be drawn with (yet).
 
         The default model is not asked about: its weights are downloaded when it first draws.
         """
-        recipes = [recipe for order in orders for recipe in order.recipes]
+        recipes = [recipe for job in jobs for recipe in job.recipes]
         wanted = [self._catalogue.model(name) for name in {recipe.model for recipe in recipes}]
         refined = [self._catalogue.model(name) for name in {recipe.model for recipe in recipes if recipe.refine}]
         for model in wanted:

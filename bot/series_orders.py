@@ -70,13 +70,19 @@ class SeriesOrders:
         """
         defaults = await self._orders.defaults.of(customer.user_id)
         requests = [defaults.applied_to(request, starts_from_picture=picture is not None) for request in requests]
-        orders = [compose(request, self._catalogue, seed=0, picture=picture) for request in requests]
-        await self._orders.check_weights(orders)
-        cost = sum(order.cost for order in orders)
+        texts = [self._orders.parser.to_text(request) for request in requests]
+        new = [
+            self._orders.new_job(
+                customer, compose(request, self._catalogue, seed=0, picture=picture), kind=JobKind.IMAGINE, request=text
+            )
+            for request, text in zip(requests, texts, strict=True)
+        ]
+        await self._orders.check(customer, new)
+        cost = sum(job.price for job in new)
         left = await self._storage.jobs.check_order(
             customer.user_id,
             customer.guild_id,
-            jobs=len(orders),
+            jobs=len(new),
             cost=cost,
             allowance=await self._orders.allowance(customer),
             max_queued=self._quota.max_queued_jobs,
@@ -85,7 +91,7 @@ class SeriesOrders:
             user_id=customer.user_id,
             guild_id=customer.guild_id,
             channel_id=customer.channel_id,
-            requests=[self._orders.parser.to_text(request) for request in requests],
+            requests=texts,
             picture=None if picture is None else _as_json(picture, parent_image_id),
             cost=cost,
             lifetime=LIFETIME,
@@ -114,7 +120,7 @@ class SeriesOrders:
                     customer, order, kind=JobKind.IMAGINE, request=text, parent_image_id=parent_image_id
                 )
             )
-        cost = sum(job.cost for job in new)
+        cost = sum(job.price for job in new)
         if cost != confirmation.cost:
             raise PriceChanged(cost=cost, told=confirmation.cost)
         return await self._orders.place_all(replace(customer, request_key=f"confirmed-{confirmation.id}"), new)

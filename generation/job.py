@@ -60,11 +60,10 @@ class JobKind(enum.StrEnum):
 
 
 class Priority(enum.IntEnum):
-    """Smaller runs first. Members' jobs are `NORMAL`; the other classes come with fast and relax."""
+    """Smaller runs first. Fast jobs are paid for with credits; relaxed ones are free, and wait behind all fast ones."""
 
-    HIGH = 0
-    NORMAL = 1
-    LOW = 2
+    FAST = 1
+    RELAX = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,8 @@ class NewJob:
 
     `guild_id` is None in a direct message. `request` is what the person typed (for messages; pixels come from
     `recipes`), `style` the name of the style that was applied or None. `parent_image_id` is the image that it starts
-    from. `cost` is in credits, for the whole job.
+    from. `cost` is the whole job's work in credits; `price` is what its owner pays. `spoiler`: its pictures are shown
+    behind one. `age_restricted`: it was ordered in a channel that is marked so.
     """
 
     kind: JobKind
@@ -84,8 +84,15 @@ class NewJob:
     guild_id: int | None
     channel_id: int
     cost: int
-    priority: Priority = Priority.NORMAL
+    priority: Priority = Priority.FAST
     parent_image_id: int | None = None
+    spoiler: bool = False
+    age_restricted: bool = False
+
+    @property
+    def price(self) -> int:
+        """Credits that are held for the job, and spent when it is done."""
+        return 0 if self.priority is Priority.RELAX else self.cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from storage.errors import StorageOutdated, StorageUnavailable
 
 Clock = Callable[[], datetime]
 
-REVISION = "0003"
+REVISION = "0004"
 """The schema that this program speaks: the newest file in `migrations/versions` (a test compares). Stated here so that
 a running bot need not load alembic to look."""
 

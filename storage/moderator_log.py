@@ -18,11 +18,14 @@ from storage.uninterrupted import uninterrupted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """One action of a moderator. `target_id` is the person (or other Discord thing) that it was done to, or None."""
+    """One action of a moderator, or of Limner itself (`moderator_id` None).
+
+    `target_id` is the person (or other Discord thing) that it was done to, or None.
+    """
 
     id: int
     guild_id: int
-    moderator_id: int
+    moderator_id: int | None
     action: str
     target_id: int | None
     details: Mapping[str, Any]
@@ -35,6 +38,11 @@ class ModeratorLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def note(self, guild_id: int, action: str, *, target_id: int | None, details: Mapping[str, Any]) -> None:
+        """Write down what Limner did by itself."""
+        async with self._database.writing() as session:
+            await write_down(session, guild_id, None, action, target_id, details, now=self._database.now())
 
     async def latest(self, guild_id: int, limit: int) -> Sequence[LogEntry]:
         """The last `limit` actions in this server, newest first."""
@@ -62,7 +70,7 @@ class ModeratorLog:
 async def write_down(
     session: AsyncSession,
     guild_id: int,
-    moderator_id: int,
+    moderator_id: int | None,
     action: str,
     target_id: int | None,
     details: Mapping[str, Any],

@@ -9,7 +9,18 @@ import enum
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from generation.job import JobKind, JobStatus, Priority
@@ -119,6 +130,8 @@ class JobRow(Table):
     delivered_at: Mapped[datetime | None]
     error: Mapped[str | None]
     request_key: Mapped[str | None] = mapped_column(String(100), unique=True)
+    spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
+    age_restricted: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class ImageRow(Table):
@@ -269,15 +282,59 @@ class SettingRow(Table):
     value: Mapped[Any] = mapped_column(JSON)
 
 
+class RoleAllowanceRow(Table):
+    """What those with a role of a server may spend a day."""
+
+    __tablename__ = "role_allowances"
+    __table_args__ = (CheckConstraint("credits >= 0", name="credits"),)
+
+    guild_id: Mapped[int] = mapped_column(ForeignKey("guilds.id"), primary_key=True)
+    role_id: Mapped[int] = _snowflake(primary_key=True)
+    credits: Mapped[int]
+
+
+class BanRow(Table):
+    """Who may not order in a server, and until when: None is for good. A row may have run out."""
+
+    __tablename__ = "bans"
+
+    guild_id: Mapped[int] = mapped_column(ForeignKey("guilds.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    moderator_id: Mapped[int] = _snowflake()
+    reason: Mapped[str]
+    until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class BlockedWordRow(Table):
+    """A word, or several, that prompts may not hold in a server: as moderators wrote it."""
+
+    __tablename__ = "blocked_words"
+
+    guild_id: Mapped[int] = mapped_column(ForeignKey("guilds.id"), primary_key=True)
+    word: Mapped[str] = mapped_column(String(100), primary_key=True)
+
+
+class FavouriteRow(Table):
+    """A picture that somebody likes."""
+
+    __tablename__ = "favourites"
+    __table_args__ = (Index(None, "image_id"),)
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    created_at: Mapped[datetime]
+
+
 class ModeratorLogRow(Table):
-    """One action of a moderator. Rows are only ever added."""
+    """One action of a moderator, or (`moderator_id` None) of Limner itself. Rows are only ever added."""
 
     __tablename__ = "moderator_log"
     __table_args__ = (Index(None, "guild_id"),)
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     guild_id: Mapped[int] = mapped_column(ForeignKey("guilds.id"))
-    moderator_id: Mapped[int] = _snowflake()
+    moderator_id: Mapped[int | None] = _snowflake()
     action: Mapped[str]
     target_id: Mapped[int | None] = _snowflake()
     details: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -12,6 +12,7 @@ from bot.catalogue import build_catalogue
 from bot.config import load_config
 from bot.flags import Request
 from bot.orders import Customer, ImageGone, JobGone, Orders
+from bot.rules.rules import Rules
 from generation.engine.protocol import Picture
 from generation.errors import UnknownName
 from generation.job import Job, JobKind, JobStatus
@@ -35,6 +36,7 @@ class Shop:
             storage=storage,
             catalogue=build_catalogue(settings),
             config=settings,
+            rules=Rules(),
             submit=self.submitted.append,
             draw_seed=lambda: 1000,
         )

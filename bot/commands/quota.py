@@ -12,28 +12,16 @@ from typing import TYPE_CHECKING
 import discord
 from discord import app_commands
 
-from bot.answering import answer_later, customer_of, rejections_told, tell
+from bot.answering import customer_of, rejections_told, tell
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Texts
-from generation.errors import RequestRejected
+from bot.moderators import admit_moderator
 
 if TYPE_CHECKING:
     from bot.client import Interaction
     from storage.ledger import Balance
 
 MAX_CREDITS = 1_000_000
-
-
-class ServersOnly(RequestRejected):
-    """Quotas belong to a server; this is a direct message."""
-
-    key = "servers_only"
-
-
-class ModeratorsOnly(RequestRejected):
-    """The person is no moderator of this server."""
-
-    key = "moderators_only"
 
 
 def quota_group(services: Services, texts: Texts) -> app_commands.Group:
@@ -53,7 +41,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
 
     async def show(interaction: discord.Interaction[LimnerClient], user: discord.User) -> None:
         async with rejections_told(interaction):
-            await _admit(interaction)
+            await admit_moderator(interaction)
             balance = await balance_of(user, interaction)
             sentence = say(
                 "quota.shown_unlimited" if balance.available is None else "quota.shown",
@@ -73,7 +61,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
         credits: app_commands.Range[int, 0, MAX_CREDITS],
     ) -> None:
         async with rejections_told(interaction):
-            guild_id = await _admit(interaction)
+            guild_id = await admit_moderator(interaction)
             await credits_of.set_allowance(user.id, guild_id, credits, by=interaction.user.id)
             renews = discord.utils.format_dt((await balance_of(user, interaction)).renews_at, "R")
             sentence = say("quota.set", interaction.locale.value, user=user.mention, credits=credits, renews=renews)
@@ -85,7 +73,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
         credits: app_commands.Range[int, 1, MAX_CREDITS],
     ) -> None:
         async with rejections_told(interaction):
-            guild_id = await _admit(interaction)
+            guild_id = await admit_moderator(interaction)
             granted = await credits_of.grant(user.id, guild_id, credits, by=interaction.user.id)
             sentence = say(
                 "quota.granted", interaction.locale.value, user=user.mention, credits=credits, granted=granted
@@ -94,7 +82,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
 
     async def reset(interaction: discord.Interaction[LimnerClient], user: discord.User) -> None:
         async with rejections_told(interaction):
-            guild_id = await _admit(interaction)
+            guild_id = await admit_moderator(interaction)
             await credits_of.clear_allowance(user.id, guild_id, by=interaction.user.id)
             balance = await balance_of(user, interaction)
             key = "quota.reset_unlimited" if balance.allowance is None else "quota.reset"
@@ -105,7 +93,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
         credits: app_commands.Range[int, 0, MAX_CREDITS] | None = None,
     ) -> None:
         async with rejections_told(interaction):
-            guild_id = await _admit(interaction)
+            guild_id = await admit_moderator(interaction)
             await credits_of.set_default(guild_id, credits, by=interaction.user.id)
             now = services.config.quota.daily_credits if credits is None else credits
             await tell(interaction, say("quota.default", interaction.locale.value, credits=now))
@@ -124,13 +112,3 @@ def _is_moderator(user: discord.User | discord.Member) -> bool:
         return False
     granted = user.resolved_permissions or user.guild_permissions
     return granted.moderate_members or granted.administrator
-
-
-async def _admit(interaction: Interaction) -> int:
-    """The server that a moderator speaks for; the answer is under way. Raises `ServersOnly` or `ModeratorsOnly`."""
-    if interaction.guild_id is None:
-        raise ServersOnly
-    if not customer_of(interaction).moderator:
-        raise ModeratorsOnly
-    await answer_later(interaction)
-    return interaction.guild_id

@@ -29,7 +29,7 @@ def job(
     cost: int = 1,
     model: str = "sdxl",
     loras: tuple[str, ...] = (),
-    priority: Priority = Priority.NORMAL,
+    priority: Priority = Priority.FAST,
     pixels: int = 1,
     room: int = ROOM,
     alone: bool = False,
@@ -59,7 +59,7 @@ def many_jobs(draw: st.DrawFn, *, priorities: bool = False, people: int = 5, mos
             cost=draw(st.integers(1, MAX_COST)),
             model=draw(st.sampled_from(MODELS)),
             loras=draw(st.sampled_from([(), ("neon",)])),
-            priority=draw(st.sampled_from(list(Priority))) if priorities else Priority.NORMAL,
+            priority=draw(st.sampled_from(list(Priority))) if priorities else Priority.FAST,
             pixels=draw(st.integers(1, 2 * ROOM)),
             alone=draw(st.integers(0, 5)) == 0,
         )

@@ -39,13 +39,13 @@ async def test_an_order_comes_back_as_it_was_given(storage: Storage, clock: Cloc
         style="ink",
         user_id=CLEO,
         guild_id=None,
-        priority=Priority.LOW,
+        priority=Priority.RELAX,
     )
     job = await storage.jobs.order(new, allowance=10, max_queued=1)
     assert job.status is JobStatus.QUEUED
     assert job.created_at == clock()
     assert job.attempt == 0
-    assert (job.recipes, job.kind, job.style, job.priority) == (new.recipes, new.kind, "ink", Priority.LOW)
+    assert (job.recipes, job.kind, job.style, job.priority) == (new.recipes, new.kind, "ink", Priority.RELAX)
     assert await storage.jobs.get(job.id) == job
     assert job.created_at.utcoffset() == timedelta(0)
     assert await storage.jobs.get(job.id + 1) is None

@@ -73,6 +73,10 @@ async def test_what_the_migrations_build_is_what_the_tables_say(databases: Datab
             "settings",
             "moderator_log",
             "confirmations",
+            "role_allowances",
+            "bans",
+            "blocked_words",
+            "favourites",
         )
     }
     assert by_migrations == by_tables
