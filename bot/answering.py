@@ -54,7 +54,7 @@ def customer_of(interaction: Interaction) -> Customer:
         moderator=moderator,
         request_key=str(interaction.id),
         category_ids=_category_ids(channel),
-        role_ids=_role_ids(user),
+        role_ids=role_ids_of(user),
         account_created_at=user.created_at,
         age_restricted=_is_age_restricted(channel),
     )
@@ -73,7 +73,7 @@ def _is_age_restricted(channel: object) -> bool:
     return asked is not None and asked()
 
 
-def _role_ids(user: discord.User | discord.Member) -> tuple[int, ...]:
+def role_ids_of(user: discord.User | discord.Member) -> tuple[int, ...]:
     """In the order of the server, without the one that is everyone's."""
     return tuple(role.id for role in user.roles if not role.is_default()) if isinstance(user, discord.Member) else ()
 

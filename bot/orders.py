@@ -150,9 +150,17 @@ class Orders:
         )
 
     async def allowance(self, customer: Customer) -> int | None:
-        """What the person may spend a day, unless a moderator set their own; None: no limit."""
+        """What the person may spend a day, unless a moderator set their own; None: no limit.
+
+        Who has roles with an allowance has the best of them, everyone else the server's.
+        """
         if customer.moderator:
             return None
+        if customer.guild_id is not None and customer.role_ids:
+            of_roles = await self._storage.credits.of_roles(customer.guild_id)
+            held = [of_roles[role_id] for role_id in customer.role_ids if role_id in of_roles]
+            if held:
+                return max(held)
         default = await self._storage.credits.default(customer.guild_id)
         return self._quota.daily_credits if default is None else default
 

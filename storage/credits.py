@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage import ledger
 from storage.database import Database
 from storage.guilds import remember_guild
+from storage.inserting import insert_or_replace
 from storage.ledger import Balance
 from storage.moderator_log import write_down
 from storage.settings import read_setting, write_setting
-from storage.tables import AllowanceRow
+from storage.tables import AllowanceRow, RoleAllowanceRow
 from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
 
@@ -79,6 +81,34 @@ class Credits:
         async with self._database.reading() as session:
             value = await read_setting(session, "guild", guild_id, _DEFAULT_KEY)
         return None if value is None else int(value)
+
+    async def set_role(self, guild_id: int, role_id: int, credits: int | None, *, by: int | None = None) -> None:
+        """What those with this role may spend a day; None: as everyone else."""
+        if credits is not None and credits < 0:
+            raise ValueError(f"an allowance is 0 or more, not {credits}")
+        async with self._database.writing() as session:
+            now = self._database.now()
+            await remember_guild(session, guild_id, now)
+            if credits is None:
+                of_role = (RoleAllowanceRow.guild_id == guild_id, RoleAllowanceRow.role_id == role_id)
+                await session.execute(delete(RoleAllowanceRow).where(*of_role))
+            else:
+                row = {"guild_id": guild_id, "role_id": role_id, "credits": credits}
+                await insert_or_replace(session, RoleAllowanceRow, row, key=("guild_id", "role_id"))
+            await _write_down(session, guild_id, by, "quota.role", role_id, {"credits": credits}, now=now)
+
+    async def of_roles(self, guild_id: int) -> Mapping[int, int]:
+        """The allowances that `set_role` set in this server, by role."""
+        async with self._database.reading() as session:
+            rows = await session.scalars(select(RoleAllowanceRow).where(RoleAllowanceRow.guild_id == guild_id))
+            return {row.role_id: row.credits for row in rows}
+
+    async def of_members(self, guild_id: int) -> Mapping[int, int]:
+        """The allowances that `set_allowance` set in this server, by member."""
+        async with self._database.reading() as session:
+            own = AllowanceRow.guild_id == guild_id, AllowanceRow.credits.is_not(None)
+            rows = await session.scalars(select(AllowanceRow).where(*own).order_by(AllowanceRow.user_id))
+            return {row.user_id: row.credits for row in rows if row.credits is not None}
 
     async def _begin_to_count_anew(
         self, user_id: int, guild_id: int | None, credits: int | None, *, by: int | None

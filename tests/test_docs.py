@@ -55,6 +55,8 @@ def test_every_slash_command_is_documented() -> None:
         "quota grant",
         "quota reset",
         "quota default",
+        "quota role",
+        "quota list",
     ):
         assert texts.has(f"commands.{command.replace(' ', '_')}")
         assert f"`/{command}" in pages

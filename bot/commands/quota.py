@@ -6,13 +6,14 @@ moderator to us is asked again here, from the permissions that Discord sends wit
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
-from bot.answering import customer_of, rejections_told, tell
+from bot.answering import customer_of, rejections_told, role_ids_of, tell
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Texts
 from bot.moderators import admit_moderator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from storage.ledger import Balance
 
 MAX_CREDITS = 1_000_000
+MAX_PAGES = 1000
+LINES_A_PAGE = 40  # of at most 45 characters: a message holds 2,000
 
 
 def quota_group(services: Services, texts: Texts) -> app_commands.Group:
@@ -35,7 +38,9 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     say, credits_of = services.messages.say, services.storage.credits
 
     async def balance_of(user: discord.User | discord.Member, interaction: Interaction) -> Balance:
-        member = replace(customer_of(interaction), user_id=user.id, moderator=_is_moderator(user))
+        member = replace(
+            customer_of(interaction), user_id=user.id, moderator=_is_moderator(user), role_ids=role_ids_of(user)
+        )
         allowance = await services.orders.allowance(member)
         return await credits_of.balance(user.id, interaction.guild_id, allowance=allowance)
 
@@ -98,11 +103,44 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
             now = services.config.quota.daily_credits if credits is None else credits
             await tell(interaction, say("quota.default", interaction.locale.value, credits=now))
 
+    async def role(
+        interaction: discord.Interaction[LimnerClient],
+        role: discord.Role,
+        credits: app_commands.Range[int, 0, MAX_CREDITS] | None = None,
+    ) -> None:
+        async with rejections_told(interaction):
+            guild_id, locale = await admit_moderator(interaction), interaction.locale.value
+            await credits_of.set_role(guild_id, role.id, credits, by=interaction.user.id)
+            key = "quota.role_cleared" if credits is None else "quota.role"
+            await tell(interaction, say(key, locale, role=role.mention, credits=credits))
+
+    async def list_(
+        interaction: discord.Interaction[LimnerClient],
+        page: app_commands.Range[int, 1, MAX_PAGES] = 1,
+    ) -> None:
+        async with rejections_told(interaction):
+            guild_id, locale = await admit_moderator(interaction), interaction.locale.value
+            default = await credits_of.default(guild_id)
+            everyone = services.config.quota.daily_credits if default is None else default
+            of_roles, of_members = await credits_of.of_roles(guild_id), await credits_of.of_members(guild_id)
+            listed = [*((f"<@&{role}>", own) for role, own in of_roles.items())]
+            listed += [(f"<@{member}>", own) for member, own in of_members.items()]
+            lines = [say("quota.listed", locale, who=who, credits=own) for who, own in listed]
+            pages = max(1, math.ceil(len(lines) / LINES_A_PAGE))
+            page = min(page, pages)
+            shown = [say("quota.everyone", locale, credits=everyone)] if page == 1 else []
+            shown += lines[(page - 1) * LINES_A_PAGE : page * LINES_A_PAGE]
+            if pages > 1:
+                shown.append(say("quota.page", locale, page=page, pages=pages))
+            await tell(interaction, "\n".join(shown))
+
     group.add_command(texts.command("quota_show", show))
     group.add_command(texts.command("quota_set", set_))
     group.add_command(texts.command("quota_grant", grant))
     group.add_command(texts.command("quota_reset", reset))
     group.add_command(texts.command("quota_default", default))
+    group.add_command(texts.command("quota_role", role))
+    group.add_command(texts.command("quota_list", list_))
     return group
 
 

@@ -34,7 +34,7 @@ async def test_every_name_and_description_keeps_the_rules_and_comes_from_the_cat
         assert node["description"] in sentences, path
         assert 1 <= len(node["description"]) <= 100, path
     assert {path for path, node in found if " " in path and node["type"] == SUBCOMMAND} == {
-        f"quota {name}" for name in ("show", "set", "grant", "reset", "default")
+        f"quota {name}" for name in ("show", "set", "grant", "reset", "default", "role", "list")
     }
 
 

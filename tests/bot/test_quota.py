@@ -16,6 +16,8 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [
     ("quota grant", {"user": "member", "credits": 5}),
     ("quota reset", {"user": "member"}),
     ("quota default", {"credits": 5}),
+    ("quota role", {"role": "role", "credits": 5}),
+    ("quota list", {}),
 ]
 
 
@@ -78,7 +80,8 @@ async def test_a_moderator_with_an_own_quota_is_limited(world: World) -> None:
 
 @pytest.mark.parametrize(("command", "options"), COMMANDS)
 async def test_members_neither_see_nor_use_it(world: World, command: str, options: dict[str, Any]) -> None:
-    options = {name: world.member if value == "member" else value for name, value in options.items()}
+    things = {"member": world.member, "role": world.guild.create_role("Patrons")}
+    options = {name: things.get(value, value) for name, value in options.items()}
     with pytest.raises(SetupError, match="not visible"):
         await world.member.slash(world.channel, command, **options)
     # A server's owner may let everyone see a command; that makes nobody a moderator.
@@ -98,3 +101,45 @@ async def test_a_forged_command_in_a_direct_message_is_refused(world: World) -> 
     registered["dm_permission"] = True
     said = private(await world.member.user.slash("quota default", credits=5))
     assert "in a server" in said
+
+
+async def test_the_best_of_the_roles_counts_unless_a_member_has_their_own(world: World) -> None:
+    patrons, painters = world.guild.create_role("Patrons"), world.guild.create_role("Painters")
+    eve = world.guild.add_member(world.env.create_user("eve"), roles=[patrons, painters])
+    await quota(world, "default", credits=1)
+    await quota(world, "role", role=patrons, credits=2)
+    assert "3" in await quota(world, "role", role=painters, credits=3)
+    assert "Not enough credits" in await world.refused("a boat --n 4", by=eve)
+    assert "0 credits left" in (await world.drawn("a boat --n 3", by=eve)).content
+    assert "Not enough credits" in await world.refused("a boat --n 2"), "others have the server's default"
+    assert "0 credits: 3 a day" in await quota(world, "show", user=eve)
+    await quota(world, "set", user=eve, credits=1)
+    assert "0 credits left" in (await world.drawn("a boat --n 1", by=eve)).content
+    assert ("quota.role", painters.id, {"credits": 3}) in await log(world)
+
+
+async def test_a_role_without_credits_counts_no_more(world: World) -> None:
+    patrons = world.guild.create_role("Patrons")
+    eve = world.guild.add_member(world.env.create_user("eve"), roles=[patrons])
+    await quota(world, "role", role=patrons, credits=0)
+    assert "Not enough credits" in await world.refused("a boat", by=eve)
+    await quota(world, "role", role=patrons)
+    assert "96 credits left" in (await world.drawn("a boat", by=eve)).content
+
+
+async def test_the_list_has_all_that_was_set(world: World) -> None:
+    patrons = world.guild.create_role("Patrons")
+    await quota(world, "default", credits=7)
+    await quota(world, "role", role=patrons, credits=50)
+    await quota(world, "set", user=world.member, credits=4)
+    assert await quota(world, "list") == (
+        f"Everyone else: 7 credits a day\n<@&{patrons.id}>: 50 credits a day\n{world.member.mention}: 4 credits a day"
+    )
+
+
+async def test_a_long_list_has_pages(world: World) -> None:
+    credits = world.app.services.storage.credits
+    for number in range(45):
+        await credits.set_allowance(10**18 + number, world.guild.id, number)
+    assert (await quota(world, "list")).endswith(f"<@{10**18 + 39}>: 39 credits a day\nPage 1 of 2")
+    assert (await quota(world, "list", page=9)).startswith(f"<@{10**18 + 40}>: 40 credits a day")
