@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
 from storage.guilds import remember_guild
 from storage.tables import ModeratorLogRow
 from storage.uninterrupted import uninterrupted
+
+_NEWEST_FIRST = ModeratorLogRow.id.desc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,25 +48,40 @@ class ModeratorLog:
 
     async def latest(self, guild_id: int, limit: int) -> Sequence[LogEntry]:
         """The last `limit` actions in this server, newest first."""
+        return await self.older(guild_id, None, limit)
+
+    async def older(self, guild_id: int, before: int | None, limit: int) -> Sequence[LogEntry]:
+        """Up to `limit` actions in this server before the entry of that id, newest first; None: the last ones."""
+        query = select(ModeratorLogRow).where(ModeratorLogRow.guild_id == guild_id)
+        if before is not None:
+            query = query.where(ModeratorLogRow.id < before)
         async with self._database.reading() as session:
-            rows = await session.scalars(
-                select(ModeratorLogRow)
-                .where(ModeratorLogRow.guild_id == guild_id)
-                .order_by(ModeratorLogRow.id.desc())
-                .limit(limit)
-            )
-            return [
-                LogEntry(
-                    id=row.id,
-                    guild_id=row.guild_id,
-                    moderator_id=row.moderator_id,
-                    action=row.action,
-                    target_id=row.target_id,
-                    details=row.details,
-                    created_at=row.created_at,
-                )
-                for row in rows
-            ]
+            return [_entry_of(row) for row in await session.scalars(query.order_by(_NEWEST_FIRST).limit(limit))]
+
+    async def newer(self, guild_id: int, after: int, limit: int) -> Sequence[LogEntry]:
+        """Up to `limit` actions in this server right after the entry of that id, newest first."""
+        query = select(ModeratorLogRow).where(ModeratorLogRow.guild_id == guild_id, ModeratorLogRow.id > after)
+        async with self._database.reading() as session:
+            rows = await session.scalars(query.order_by(ModeratorLogRow.id).limit(limit))
+            return [_entry_of(row) for row in rows][::-1]
+
+    async def count(self, guild_id: int) -> int:
+        """How many actions in this server are in the log."""
+        query = select(func.count()).select_from(ModeratorLogRow).where(ModeratorLogRow.guild_id == guild_id)
+        async with self._database.reading() as session:
+            return await session.scalar(query) or 0
+
+
+def _entry_of(row: ModeratorLogRow) -> LogEntry:
+    return LogEntry(
+        id=row.id,
+        guild_id=row.guild_id,
+        moderator_id=row.moderator_id,
+        action=row.action,
+        target_id=row.target_id,
+        details=row.details,
+        created_at=row.created_at,
+    )
 
 
 async def write_down(

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.bans import Bans
+from storage.blocked_words import BlockedWords
 from storage.confirmations import Confirmations
 from storage.credits import Credits
 from storage.database import Clock, Database, utc_now
 from storage.files import Files
+from storage.guild_rules import Rulebook
 from storage.guilds import Guilds
 from storage.images import Images
 from storage.jobs import Jobs
@@ -29,8 +32,11 @@ class Storage:
     images: Images
     credits: Credits
     confirmations: Confirmations
+    blocked_words: BlockedWords
     settings: Settings
     moderator_log: ModeratorLog
+    bans: Bans
+    rulebook: Rulebook
     files: Files
 
 
@@ -50,7 +56,10 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
             images=Images(opened, kept),
             credits=Credits(opened),
             confirmations=Confirmations(opened),
+            blocked_words=BlockedWords(opened),
             settings=Settings(opened),
             moderator_log=ModeratorLog(opened),
+            bans=Bans(opened),
+            rulebook=Rulebook(opened),
             files=kept,
         )
