@@ -34,7 +34,9 @@ from bot.messages import load_messages
 from bot.metrics import Health, Metrics, serve_metrics
 from bot.moderator_notices import ModeratorNotices
 from bot.orders import Orders
+from bot.rules.rates import OrderRate
 from bot.rules.rules import Rules
+from bot.rules.words import WordRule
 from bot.series_orders import SeriesOrders
 from bot.single_instance import only_instance
 from bot.status import StatusWriter
@@ -156,12 +158,12 @@ async def open_app(
         intake = Intake(config.limits.intake())
         files = await stack.enter_async_context(DiscordCdn()) if cdn is None else cdn(client)
         # The queue is told of orders and tells of jobs: of the three, it is built last.
-        notices = ModeratorNotices(storage)
+        notices, rates = ModeratorNotices(storage), config.limits.rates(clock)
         orders = Orders(
             storage=storage,
             catalogue=catalogue,
             config=config,
-            rules=Rules(),
+            rules=Rules(OrderRate(rates.orders), WordRule(storage.blocked_words, notices)),
             submit=lambda job: dispatcher.submit(job),
         )
         courier = Courier(
@@ -181,7 +183,7 @@ async def open_app(
             instance=instance,
         )
         metrics.watch(depth=dispatcher.depth, workers=engine.workers)
-        uploads = Uploads(cdn=files, intake=intake, storage=storage)
+        uploads = Uploads(cdn=files, intake=intake, storage=storage, rate=rates.pictures)
         services = Services(
             config=config,
             storage=storage,
@@ -199,6 +201,7 @@ async def open_app(
             messages=messages,
             metrics=metrics,
             notices=notices,
+            rates=rates,
         )
         await furnish(client, services)
         yield App(client=client, services=services, engine=engine, instance=instance)

@@ -48,6 +48,7 @@ DATABASE_FILE = "limner.sqlite3"
 PROCESS_SECONDS = 1800.0  # for one of the processes, all in all
 ENOUGH_CREDITS = 1_000_000
 ENOUGH_JOBS = 1000
+ENOUGH_ORDERS = 10_000  # a minute
 
 
 def run(config: Config, *, json: bool, quick: bool = False) -> None:
@@ -150,6 +151,9 @@ class _Bench:
                 "queue": config.queue.model_copy(update={"instance": "bench"}),
                 "quota": config.quota.model_copy(
                     update={"daily_credits": ENOUGH_CREDITS, "max_queued_jobs": ENOUGH_JOBS}
+                ),
+                "limits": config.limits.model_copy(
+                    update={"orders_per_minute": ENOUGH_ORDERS, "interactions_per_minute": ENOUGH_ORDERS}
                 ),
                 "storage": StorageSection(database=f"{SQLITE}{folder / DATABASE_FILE}", files=folder / "files"),
             }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bot.metrics import Metrics
     from bot.moderator_notices import ModeratorNotices
     from bot.orders import Orders
+    from bot.rules.rates import Rates
     from bot.series_orders import SeriesOrders
     from bot.upload_orders import UploadOrders
     from bot.uploads import Uploads
@@ -80,6 +81,7 @@ class Services:
     messages: Messages
     metrics: Metrics
     notices: ModeratorNotices
+    rates: Rates
 
 
 class LimnerClient(discord.AutoShardedClient):
@@ -185,6 +187,15 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
         super().__init__(client)
         self._presses = presses
 
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        """Whether a command shall be looked at; who goes too fast is told. Suggestions while typing are free."""
+        if interaction.type is discord.InteractionType.autocomplete:
+            return True
+        async with rejections_told(interaction):
+            _count(interaction)
+            return True
+        return False
+
     async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError, /) -> None:
         """What a command did not foresee. What it refuses on purpose has been told already."""
         if isinstance(error, app_commands.CommandInvokeError):
@@ -197,6 +208,7 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
         """Do what a button does. discord.py would only log what it raises."""
         try:
             async with rejections_told(interaction):
+                _count(interaction)
                 self._presses.refuse_second(interaction.user.id, button.custom_id)
                 await button.press(interaction)
         except Exception as error:  # noqa: BLE001 – whatever it is, the person is told
@@ -206,9 +218,15 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
         """Do what a form that came back asks for."""
         try:
             async with rejections_told(interaction):
+                _count(interaction)
                 await dialog.answer(interaction, match, answers_of(interaction))
         except Exception as error:  # noqa: BLE001 – whatever it is, the person is told
             await tell_error(interaction, error)
+
+
+def _count(interaction: Interaction) -> None:
+    """Raises `TooFast` for who does too much at once."""
+    interaction.client.services.rates.interactions.take(interaction.user.id, str(interaction.id))
 
 
 def _custom_id(interaction: Interaction) -> str:

@@ -13,7 +13,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from bot.config_errors import Takes
+from bot.rules.rates import Rates
 from generation.catalogue import Draft, ModelSpec
+from generation.clock import Clock
 from generation.engine.settings import EngineSettings, PainterSettings
 from generation.intake.limits import IntakeLimits
 from generation.queue.settings import QueueSettings
@@ -174,6 +176,18 @@ class LimitsSection(Section):
     prompt_length: Annotated[Whole, Field(ge=1, le=6000)] = 2000  # 6,000 is Discord's own limit
     upload_megabytes: Annotated[Whole, Field(ge=1, le=500)] = 20  # 500 is Discord's own limit
     upload_pixels: Annotated[Whole, Field(ge=100_000, le=200_000_000)] = 50_000_000
+    orders_per_minute: Annotated[Whole, Field(ge=1, le=10_000)] = 20
+    uploads_per_minute: Annotated[Whole, Field(ge=1, le=10_000)] = 15
+    interactions_per_minute: Annotated[Whole, Field(ge=1, le=10_000)] = 60
+
+    def rates(self, clock: Clock) -> Rates:
+        """How often a member may ask for something."""
+        return Rates.of(
+            interactions_per_minute=self.interactions_per_minute,
+            orders_per_minute=self.orders_per_minute,
+            pictures_per_minute=self.uploads_per_minute,
+            clock=clock,
+        )
 
     def intake(self) -> IntakeLimits:
         """What the intake of uploaded pictures is told of this section."""

@@ -32,6 +32,7 @@ from storage.storage import Storage
 
 if TYPE_CHECKING:
     from bot.client import Interaction
+    from bot.rules.rates import Rate
 
 AT_ONCE = 8  # pictures that are being brought, of all people together
 # Buttons that stand under finished pictures and name the image that they are about.
@@ -72,10 +73,11 @@ class Brought:
 class Uploads:
     """Brings pictures into storage. Each verb raises `RequestRejected` with what is wrong with the picture."""
 
-    def __init__(self, *, cdn: Cdn, intake: Intake, storage: Storage) -> None:
+    def __init__(self, *, cdn: Cdn, intake: Intake, storage: Storage, rate: Rate) -> None:
         self._cdn = cdn
         self._intake = intake
         self._storage = storage
+        self._rate = rate
         self._free = asyncio.Semaphore(AT_ONCE)
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
@@ -94,7 +96,11 @@ class Uploads:
 
     @asynccontextmanager
     async def turn(self, customer: Customer) -> AsyncIterator[None]:
-        """One picture of a person at a time, and few in all: each is in memory while it is looked at."""
+        """One picture of a person at a time, so many a minute, and few in all: each is in memory while it is looked at.
+
+        Raises `TooManyPicturesAMinute`.
+        """
+        self._rate.take(customer.user_id)
         async with self._turns.setdefault(customer.user_id, asyncio.Lock()), self._free:
             yield
 
