@@ -142,7 +142,7 @@ async def open_app(
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         stack.enter_context(only_instance(config.storage.database))
-        storage = await _open_storage(stack, config)
+        storage = await _open_storage(stack, config, clock)
         catalogue = await asyncio.to_thread(build_catalogue, config)
         messages, metrics = load_messages(), Metrics()
         instance = config.queue.instance_name()
@@ -207,18 +207,18 @@ async def open_app(
         yield App(client=client, services=services, engine=engine, instance=instance)
 
 
-async def _open_storage(stack: AsyncExitStack, config: Config) -> Storage:
+async def _open_storage(stack: AsyncExitStack, config: Config, clock: Clock) -> Storage:
     """A database of an older program is left to `migrate`, and to whoever makes a backup first."""
     database, files = config.storage.database, config.storage.files
     try:
-        return await stack.enter_async_context(open_storage(database=database, files=files))
+        return await stack.enter_async_context(open_storage(database=database, files=files, clock=clock.now))
     except StorageOutdated as error:
         if error.fields["found"]:
             raise
     from storage.migrations import migrate  # alembic takes its time to load, and is needed once in a life
 
     await asyncio.to_thread(migrate, database)
-    return await stack.enter_async_context(open_storage(database=database, files=files))
+    return await stack.enter_async_context(open_storage(database=database, files=files, clock=clock.now))
 
 
 def run(config: Config) -> None:
@@ -230,12 +230,14 @@ def run(config: Config) -> None:
     asyncio.run(serve(config, token.get_secret_value()))
 
 
-async def serve(config: Config, token: str) -> None:
+async def serve(
+    config: Config, token: str, *, engine_settings: EngineSettings | None = None, clock: Clock | None = None
+) -> None:
     """Serve on real Discord until a signal stops it, or the engine dies (`EngineDead`)."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with open_app(config) as app, app.client:
+    async with open_app(config, engine_settings=engine_settings, clock=clock) as app, app.client:
         await _log_in(app.client, token)
         async with app.working() as queue, _metrics_served(app, queue):
             connection = asyncio.create_task(app.client.connect(), name="gateway")
