@@ -9,16 +9,22 @@ from pathlib import Path
 
 from storage.bans import Bans
 from storage.blocked_words import BlockedWords
+from storage.books import Books
 from storage.confirmations import Confirmations
 from storage.credits import Credits
 from storage.database import Clock, Database, utc_now
+from storage.deletion import Deletion
+from storage.favourites import Favourites
 from storage.files import Files
 from storage.guild_rules import Rulebook
 from storage.guilds import Guilds
 from storage.images import Images
 from storage.jobs import Jobs
 from storage.moderator_log import ModeratorLog
+from storage.personal_data import PersonalData
+from storage.retention import Retention
 from storage.settings import Settings
+from storage.showings import Showings
 from storage.users import Users
 
 
@@ -30,6 +36,9 @@ class Storage:
     guilds: Guilds
     jobs: Jobs
     images: Images
+    showings: Showings
+    favourites: Favourites
+    deletion: Deletion
     credits: Credits
     confirmations: Confirmations
     blocked_words: BlockedWords
@@ -37,6 +46,9 @@ class Storage:
     moderator_log: ModeratorLog
     bans: Bans
     rulebook: Rulebook
+    personal_data: PersonalData
+    retention: Retention
+    books: Books
     files: Files
 
 
@@ -49,11 +61,15 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
     """
     async with Database.open(database, clock=clock) as opened:
         kept = Files(files)
+        deletion = Deletion(opened, kept)
         yield Storage(
             users=Users(opened),
             guilds=Guilds(opened),
             jobs=Jobs(opened, kept),
             images=Images(opened, kept),
+            showings=Showings(opened),
+            favourites=Favourites(opened),
+            deletion=deletion,
             credits=Credits(opened),
             confirmations=Confirmations(opened),
             blocked_words=BlockedWords(opened),
@@ -61,5 +77,8 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
             moderator_log=ModeratorLog(opened),
             bans=Bans(opened),
             rulebook=Rulebook(opened),
+            personal_data=PersonalData(opened, deletion),
+            retention=Retention(opened, kept, deletion),
+            books=Books(opened),
             files=kept,
         )

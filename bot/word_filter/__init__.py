@@ -1,0 +1,1 @@
+"""Finds blocked words in prompts, also where somebody tried to hide them. Pure: text in, the word that is in it out."""

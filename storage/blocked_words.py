@@ -1,0 +1,73 @@
+"""Words that a server's moderators do not want in prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+
+from storage.database import Database
+from storage.guilds import remember_guild
+from storage.inserting import insert_new
+from storage.moderator_log import write_down
+from storage.settings import read_setting, write_setting
+from storage.tables import BlockedWordRow
+from storage.uninterrupted import uninterrupted
+
+MAX_LENGTH = 100  # characters of a word, which may be a phrase
+_WITHOUT_DEFAULTS = "without_default_words"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerWords:
+    """What a server blocks: words as its moderators wrote them, in order, and whether the default list besides."""
+
+    words: Sequence[str]
+    defaults: bool
+
+
+@uninterrupted
+class BlockedWords:
+    """The words of each server. `by` is the moderator, whose change goes into the log in the same transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of(self, guild_id: int) -> ServerWords:
+        """What this server blocks."""
+        async with self._database.reading() as session:
+            words = await session.scalars(
+                select(BlockedWordRow.word).where(BlockedWordRow.guild_id == guild_id).order_by(BlockedWordRow.word)
+            )
+            without = await read_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS)
+            return ServerWords(words=words.all(), defaults=not without)
+
+    async def add(self, guild_id: int, word: str, *, by: int, at_most: int) -> bool:
+        """Block a word of up to `MAX_LENGTH` characters. False: the server has `at_most` words already."""
+        async with self._database.writing() as session:
+            now = self._database.now()
+            await remember_guild(session, guild_id, now)
+            of_guild = BlockedWordRow.guild_id == guild_id
+            count = select(func.count()).select_from(BlockedWordRow).where(of_guild)
+            if (await session.scalar(count) or 0) >= at_most:
+                return False
+            await insert_new(session, BlockedWordRow, guild_id=guild_id, word=word)
+            await write_down(session, guild_id, by, "words.add", None, {"word": word}, now=now)
+            return True
+
+    async def remove(self, guild_id: int, word: str, *, by: int) -> bool:
+        """Allow a word again. False: it was not blocked."""
+        async with self._database.writing() as session:
+            this = BlockedWordRow.guild_id == guild_id, BlockedWordRow.word == word
+            if await session.scalar(select(BlockedWordRow.word).where(*this)) is None:
+                return False
+            await session.execute(delete(BlockedWordRow).where(*this))
+            await write_down(session, guild_id, by, "words.remove", None, {"word": word}, now=self._database.now())
+            return True
+
+    async def use_defaults(self, guild_id: int, use: bool, *, by: int) -> None:
+        """Whether the default list counts in this server. It does unless this says otherwise."""
+        async with self._database.writing() as session:
+            await write_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS, None if use else True)
+            await write_down(session, guild_id, by, "words.default", None, {"used": use}, now=self._database.now())
