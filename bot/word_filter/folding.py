@@ -42,6 +42,7 @@ LOOK_ALIKES = _look_alikes(_PAIRS.split())
 
 def fold(text: str) -> str:
     """The text in lower-case base letters. Folding what is folded changes nothing."""
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    seen = text.casefold().translate(LOOK_ALIKES)  # before decomposition makes another letter of some
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", seen).casefold())
     visible = (char for char in decomposed if unicodedata.category(char) not in _INVISIBLE and char not in _BLANK)
     return "".join(visible).translate(LOOK_ALIKES)
