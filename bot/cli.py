@@ -109,7 +109,9 @@ def imagine(
         return
     for path in (*filter(None, (saved.grid,)), *saved.pictures):
         print(path)
-    seconds, cost = f"{drawing.seconds:.1f}", messages.say("status.cost", count=drawing.job.cost)
+    from bot.wording import price
+
+    seconds, cost = f"{drawing.seconds:.1f}", price(messages, drawing.job.price, None)
     print(
         messages.say("cli.drawn", width=first.width, height=first.height, seed=first.seed, seconds=seconds, cost=cost)
     )

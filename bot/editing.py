@@ -79,6 +79,7 @@ class Editing:
                 refine=None,
                 stop=None,
                 repeat=None,
+                priority=None,
             )
             return self._orders.parser.to_text(words)
         return job.request
@@ -92,18 +93,33 @@ class Editing:
         words = self._own(image.recipe, parent) if request is None else self._typed(request, picture)
         order = reframed(words, picture, around(image.width, image.height), self._catalogue)
         text = self.to_edit(parent) if request is None else self._orders.parser.to_text(request)
-        return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=image.id)
+        return await self._orders.place(
+            customer,
+            order,
+            kind=kind,
+            request=text,
+            parent_image_id=image.id,
+            priority=None if request is None else request.priority,
+            spoiler=request is not None and request.spoiler,
+        )
 
     async def again(self, customer: Customer, job_id: int, text: str) -> Job:
         """Order a job once more in other words. What it started from stays."""
         job = await self._orders.find_job(customer, job_id)
         if all(recipe.source is None for recipe in job.recipes):
-            return await self._orders.imagine(customer, only_one(self._orders.parser, text))
+            request = only_one(self._orders.parser, text)
+            return await self._orders.imagine(customer, replace(request, spoiler=request.spoiler or job.spoiler))
         request = self.read(text)
         order = reworded(self._typed(request, None), job.recipes, self._catalogue)
         text = self._orders.parser.to_text(request)
         return await self._orders.place(
-            customer, order, kind=job.kind, request=text, parent_image_id=job.parent_image_id
+            customer,
+            order,
+            kind=job.kind,
+            request=text,
+            parent_image_id=job.parent_image_id,
+            priority=request.priority,
+            spoiler=request.spoiler or job.spoiler,
         )
 
     async def repaint(self, customer: Customer, image_id: int, mask: Mask, request: Request) -> Job:
@@ -118,7 +134,13 @@ class Editing:
         order = reframed(self._typed(request, picture), picture, around(picture.width, picture.height), self._catalogue)
         text = self._orders.parser.to_text(request)
         return await self._orders.place(
-            customer, order, kind=JobKind.OUTPAINT, request=text, parent_image_id=brought.image_id
+            customer,
+            order,
+            kind=JobKind.OUTPAINT,
+            request=text,
+            parent_image_id=brought.image_id,
+            priority=request.priority,
+            spoiler=request.spoiler,
         )
 
     async def repaint_brought(self, customer: Customer, brought: Brought, mask: Mask, request: Request) -> Job:
@@ -144,7 +166,15 @@ class Editing:
     ) -> Job:
         order = repainted(self._typed(request, picture), picture, mask, self._catalogue)
         text = self._orders.parser.to_text(request)
-        return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=parent_image_id)
+        return await self._orders.place(
+            customer,
+            order,
+            kind=kind,
+            request=text,
+            parent_image_id=parent_image_id,
+            priority=request.priority,
+            spoiler=request.spoiler,
+        )
 
     def _own(self, recipe: Recipe, parent: Job) -> Words:
         return Words(recipe=recipe, style=parent.style, seed=self._orders.draw_seed())

@@ -21,6 +21,7 @@ from bot.flag_values import (
     write_aspect,
     write_lora,
 )
+from generation.job import Priority
 from generation.recipe import MAX_SEED, MAX_WEIRD
 from generation.samplers import SAMPLER_NAMES
 
@@ -49,7 +50,7 @@ class Flag:
     option: str = ""
     words: bool = False
     repeatable: bool = False
-    constant: str | bool | None = None
+    constant: str | bool | Priority | None = None
 
 
 def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
@@ -115,6 +116,9 @@ def flag_table(*, max_steps: int, max_text: int) -> tuple[Flag, ...]:
             name="repeat", aliases=("r",), field="repeat", allowed=f"2 … {MAX_REPEAT}", example="--repeat 4",
             read=whole_number(2, MAX_REPEAT),
         ),
+        Flag(name="fast", field="priority", allowed="", example="--fast", constant=Priority.FAST),
+        Flag(name="relax", field="priority", allowed="", example="--relax", constant=Priority.RELAX),
+        Flag(name="spoiler", field="spoiler", allowed="", example="--spoiler", constant=True),
         Flag(
             name="no", aliases=("negative",), option="negative", field="negative_prompt",
             allowed=f"TEXT (≤ {max_text}, no --flags)", example="--no cars, people",

@@ -27,6 +27,7 @@ from bot.flag_errors import (
 )
 from bot.flag_table import Flag, flag_table
 from bot.flag_values import BROKEN_LORA_TAG, FLAG, QUOTES, quoted
+from generation.job import Priority
 from generation.recipe import MAX_LORAS, LoraUse
 
 SHOWN_LENGTH = 60  # of a wrong value, in characters
@@ -42,6 +43,7 @@ class Request:
 
     `style` is a name or `raw` (none at all); names are not looked up yet. Texts have single spaces and no flags. `stop`
     is in percent of the steps; `repeat` is the number of jobs that this shall make, each with a seed of its own.
+    `priority` says whether it is paid for and when it is drawn, `spoiler` how it is shown.
     """
 
     prompt: str
@@ -66,6 +68,8 @@ class Request:
     stop: int | None = None
     tile: bool = False
     repeat: int | None = None
+    priority: Priority | None = None
+    spoiler: bool = False
 
 
 @dataclass(slots=True)
@@ -110,6 +114,8 @@ class FlagParser:
         for flag in self.flags:
             value = getattr(request, flag.field)
             if flag.field in written or value is None or value is False:  # `--raw` is written as `--style raw`
+                continue
+            if flag.constant is not None and value != flag.constant:  # `--fast` is not how `--relax` is written
                 continue
             written.add(flag.field)
             if flag.constant is not None:

@@ -1,4 +1,4 @@
-"""What a member set once for all their orders: style, aspect, model, stylize, and whether remix dialogs come up."""
+"""What a member set once for all their orders: style, aspect, model, stylize, relax, and whether dialogs come up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bot.flag_values import RAW
 from bot.flags import Request
 from generation.aspect import parse_aspect
 from generation.errors import InvalidAspect
+from generation.job import Priority
 from generation.weights import check_weights
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class MemberDefaults:
     model: str | None = None
     stylize: int | None = None
     remix: bool = False
+    relax: bool = False
 
     @classmethod
     def read(cls, stored: Any, catalogue: Catalogue) -> MemberDefaults:
@@ -44,6 +46,7 @@ class MemberDefaults:
             if isinstance(stylize, int) and not isinstance(stylize, bool) and 0 <= stylize <= MAX_STYLIZE
             else None,
             remix=values.get("remix") is True,
+            relax=values.get("relax") is True,
         )
 
     def stored(self) -> dict[str, Any] | None:
@@ -54,8 +57,14 @@ class MemberDefaults:
             "model": self.model,
             "stylize": self.stylize,
             "remix": self.remix or None,
+            "relax": self.relax or None,
         }
         return {name: value for name, value in values.items() if value is not None} or None
+
+    @property
+    def priority(self) -> Priority:
+        """The class of orders that name none."""
+        return Priority.RELAX if self.relax else Priority.FAST
 
     def applied_to(self, request: Request, *, starts_from_picture: bool = False) -> Request:
         """The request with the defaults where it says nothing. A picture to start from brings its own shape."""
@@ -66,6 +75,7 @@ class MemberDefaults:
             aspect=aspect if request.aspect is None else request.aspect,
             model=self.model if request.model is None else request.model,
             stylize=self.stylize if request.stylize is None else request.stylize,
+            priority=Priority.RELAX if self.relax and request.priority is None else request.priority,
         )
 
 

@@ -18,13 +18,14 @@ from bot.member_defaults import Defaults
 from bot.rules.rules import Rules
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
-from generation.job import Job, JobKind, JobStatus, NewJob
+from generation.job import Job, JobKind, JobStatus, NewJob, Priority
 from generation.recipe import MAX_SEED
 from generation.weights import check_weights
 from storage.images import Image
 from storage.storage import Storage
 
 _SEED_FLAG = re.compile(r" --seed [0-9]+")
+_SPEED_FLAG = re.compile(r" --(?:fast|relax)(?!\S)")
 
 
 def random_seed() -> int:
@@ -107,7 +108,15 @@ class Orders:
         seed = self.draw_seed() if request.seed is None else request.seed
         order = compose(request, self._catalogue, seed=seed, picture=picture)
         text = self.parser.to_text(request)
-        return await self.place(customer, order, kind=JobKind.IMAGINE, request=text, parent_image_id=parent_image_id)
+        return await self.place(
+            customer,
+            order,
+            kind=JobKind.IMAGINE,
+            request=text,
+            parent_image_id=parent_image_id,
+            priority=request.priority,
+            spoiler=request.spoiler,
+        )
 
     async def variations(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
         """Order four variations of a picture; `kind` says how far from it."""
@@ -115,9 +124,7 @@ class Orders:
         order = variations_of(
             image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self.draw_seed(), style=parent.style
         )
-        return await self.place(
-            customer, order, kind=kind, request=without_seed(parent.request), parent_image_id=image.id
-        )
+        return await self.place(customer, order, kind=kind, request=anew(parent.request), parent_image_id=image.id)
 
     async def upscale(self, customer: Customer, image_id: int, kind: JobKind) -> Job:
         """Order a picture at twice its size; `kind` says with how much new detail."""
@@ -125,16 +132,19 @@ class Orders:
         order = upscale_of(
             image.recipe, self._catalogue, kind=kind, digest=image.digest, seed=self.draw_seed(), style=parent.style
         )
-        return await self.place(
-            customer, order, kind=kind, request=without_seed(parent.request), parent_image_id=image.id
-        )
+        return await self.place(customer, order, kind=kind, request=anew(parent.request), parent_image_id=image.id)
 
     async def redraw(self, customer: Customer, image_id: int) -> Job:
         """Order the very recipe of a picture, seed and all. It comes from what that one came from."""
         image, job = await self.find_image(customer, image_id)
         order = order_of((image.recipe,), self._catalogue, job.style)
         return await self.place(
-            customer, order, kind=JobKind.REDRAWN, request=job.request, parent_image_id=image.parent_image_id
+            customer,
+            order,
+            kind=JobKind.REDRAWN,
+            request=without_speed(job.request),
+            parent_image_id=image.parent_image_id,
+            spoiler=job.spoiler,
         )
 
     async def again(self, customer: Customer, job_id: int) -> Job:
@@ -145,8 +155,9 @@ class Orders:
             customer,
             order,
             kind=job.kind,
-            request=without_seed(job.request),
+            request=anew(job.request),
             parent_image_id=job.parent_image_id,
+            spoiler=job.spoiler,
         )
 
     async def allowance(self, customer: Customer) -> int | None:
@@ -182,15 +193,41 @@ class Orders:
         return image, job
 
     async def place(
-        self, customer: Customer, order: Order, *, kind: JobKind, request: str, parent_image_id: int | None = None
+        self,
+        customer: Customer,
+        order: Order,
+        *,
+        kind: JobKind,
+        request: str,
+        parent_image_id: int | None = None,
+        priority: Priority | None = None,
+        spoiler: bool = False,
     ) -> Job:
-        """Hold the cost, queue the job, submit it. `request` is what was typed for it."""
-        new = self.new_job(customer, order, kind=kind, request=request, parent_image_id=parent_image_id)
+        """Hold the price, queue the job, submit it. `request` is what was typed for it; `priority` None: theirs."""
+        if priority is None:
+            priority = (await self.defaults.of(customer.user_id)).priority
+        new = self.new_job(
+            customer,
+            order,
+            kind=kind,
+            request=request,
+            parent_image_id=parent_image_id,
+            priority=priority,
+            spoiler=spoiler,
+        )
         [job] = await self.place_all(customer, [new])
         return job
 
     def new_job(
-        self, customer: Customer, order: Order, *, kind: JobKind, request: str, parent_image_id: int | None = None
+        self,
+        customer: Customer,
+        order: Order,
+        *,
+        kind: JobKind,
+        request: str,
+        parent_image_id: int | None = None,
+        priority: Priority = Priority.FAST,
+        spoiler: bool = False,
     ) -> NewJob:
         """What `place_all` places."""
         return NewJob(
@@ -202,12 +239,18 @@ class Orders:
             guild_id=customer.guild_id,
             channel_id=customer.channel_id,
             cost=order.cost,
+            priority=priority,
             parent_image_id=parent_image_id,
+            spoiler=spoiler,
             age_restricted=customer.age_restricted,
         )
 
     async def place_all(self, customer: Customer, new: Sequence[NewJob]) -> Sequence[Job]:
-        """Hold the cost of all these jobs, queue and submit them: all of them, or none."""
+        """Hold the price of all these jobs, queue and submit them: all of them, or none.
+
+        What comes from a picture behind a spoiler gets there too.
+        """
+        new = [replace(job, spoiler=job.spoiler or await self._from_spoiler(job)) for job in new]
         await self.check(customer, new)
         key = customer.request_key
         keys = [key] if len(new) == 1 else [f"{key}-{number}" for number in range(1, len(new) + 1)]
@@ -227,6 +270,11 @@ class Orders:
         await self._rules.check(customer, new)
         await self._check_weights(new)
 
+    async def _from_spoiler(self, new: NewJob) -> bool:
+        parent = None if new.parent_image_id is None else await self._storage.images.get(new.parent_image_id)
+        job = None if parent is None else await self._storage.jobs.get(parent.job_id)
+        return job is not None and job.spoiler
+
     async def _check_weights(self, jobs: Iterable[NewJob]) -> None:
         """Raises `WeightsAbsent`, `WeightsGone` or `NoRefiner` for a model or refiner that cannot be drawn with (yet).
 
@@ -244,9 +292,14 @@ class Orders:
             await asyncio.to_thread(check_weights, replace(model, name=f"{model.name} refiner", source=model.refiner))
 
 
-def without_seed(request: str) -> str:
-    """What was typed, for a job with seeds of its own."""
-    return _SEED_FLAG.sub("", request)
+def without_speed(request: str) -> str:
+    """What was typed, for a job of somebody who pays or waits as they please."""
+    return _SPEED_FLAG.sub("", request)
+
+
+def anew(request: str) -> str:
+    """What was typed, for such a job with seeds of its own."""
+    return _SEED_FLAG.sub("", without_speed(request))
 
 
 def _may_see(customer: Customer, job: Job) -> bool:

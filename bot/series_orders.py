@@ -13,7 +13,7 @@ from bot.flags import Request
 from bot.orders import Customer, Orders
 from generation.catalogue import Catalogue
 from generation.errors import RequestRejected
-from generation.job import Job, JobKind
+from generation.job import Job, JobKind, Priority
 from storage.confirmations import Confirmation
 from storage.storage import Storage
 
@@ -73,7 +73,11 @@ class SeriesOrders:
         texts = [self._orders.parser.to_text(request) for request in requests]
         new = [
             self._orders.new_job(
-                customer, compose(request, self._catalogue, seed=0, picture=picture), kind=JobKind.IMAGINE, request=text
+                customer,
+                compose(request, self._catalogue, seed=0, picture=picture),
+                kind=JobKind.IMAGINE,
+                request=text,
+                priority=request.priority or Priority.FAST,
             )
             for request, text in zip(requests, texts, strict=True)
         ]
@@ -117,7 +121,13 @@ class SeriesOrders:
             order = compose(request, self._catalogue, seed=seed, picture=picture)
             new.append(
                 self._orders.new_job(
-                    customer, order, kind=JobKind.IMAGINE, request=text, parent_image_id=parent_image_id
+                    customer,
+                    order,
+                    kind=JobKind.IMAGINE,
+                    request=text,
+                    parent_image_id=parent_image_id,
+                    priority=request.priority or Priority.FAST,  # as it was when the person was asked
+                    spoiler=request.spoiler,
                 )
             )
         cost = sum(job.price for job in new)

@@ -13,7 +13,7 @@ from bot.pictures import Upload
 from bot.views.cancel import cancel_view
 from bot.views.grid import grid_view
 from bot.views.picture import picture_view
-from bot.wording import SEPARATOR, code, duration, percent_of
+from bot.wording import SEPARATOR, code, duration, percent_of, price, refund
 from generation.job import Job, JobStatus
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ class StatusWriter:
         """Its place in the queue, what it costs, and ✖. `again`: it was running when the program stopped."""
         if outlook is None:
             state = self._messages.say("status.queued_unknown", locale)
+        elif outlook.paused:
+            state = self._messages.say("status.paused", locale, position=outlook.position)
         else:
             key = "queued_next" if outlook.position == 1 else "queued"
             wait = duration(self._messages, outlook.wait_seconds + outlook.work_seconds, locale)
             state = self._messages.say(f"status.{key}", locale, position=outlook.position, wait=wait)
         details = [self._messages.say("status.again", locale)] if again else []
-        return self._on_the_way(job, locale, *details, state, self._messages.say("status.cost", locale, count=job.cost))
+        return self._on_the_way(job, locale, *details, state, price(self._messages, job.price, locale))
 
     async def running(self, job: Job, progress: JobProgress | None, locale: str | None) -> Parcel:
         """Percent and, where the painter made some, previews."""
@@ -71,12 +73,12 @@ class StatusWriter:
                 return self._done(job, images, pngs, [*scaled, *left], locale)
             state = self._messages.say("status.pictures_gone", locale)
         else:
-            refund = self._messages.say("status.refund", locale, count=job.cost)
+            given_back = refund(self._messages, job.price, locale)
             if job.status is JobStatus.CANCELLED:
-                state = self._messages.say("status.cancelled", locale, refund=refund)
+                state = self._messages.say("status.cancelled", locale, refund=given_back)
             else:
                 reason = ending_words(job.error or "error", self._messages, locale)
-                state = self._messages.say("status.failed", locale, reason=reason, refund=refund)
+                state = self._messages.say("status.failed", locale, reason=reason, refund=given_back)
 
         async def write(destination: Destination) -> Parcel:
             return Parcel(content=self._text(job, locale, [state, *left], destination=destination))
@@ -95,7 +97,7 @@ class StatusWriter:
             size=f"{images[0].width}×{images[0].height}",
             seed=job.recipes[0].seed,
         )
-        details = [state, say("status.cost", locale, count=job.cost), *left]
+        details = [state, price(self._messages, job.price, locale), *left]
         made: dict[int, Upload] = {}  # by limit: routes may be tried again and again
 
         async def write(destination: Destination) -> Parcel:

@@ -65,7 +65,15 @@ class UploadOrders:
         seed = self._orders.draw_seed() if request.seed is None else request.seed
         order = compose(varied, self._catalogue, seed=seed, picture=brought.picture)
         text = self._orders.parser.to_text(request)
-        return await self._orders.place(customer, order, kind=kind, request=text, parent_image_id=brought.image_id)
+        return await self._orders.place(
+            customer,
+            order,
+            kind=kind,
+            request=text,
+            parent_image_id=brought.image_id,
+            priority=request.priority,
+            spoiler=request.spoiler,
+        )
 
     async def upscale(self, customer: Customer, brought: Brought, kind: JobKind) -> Job:
         """Order the picture at twice its size; `kind` says with how much new detail."""

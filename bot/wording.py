@@ -32,6 +32,18 @@ def duration(messages: Messages, seconds: float, locale: str | None) -> str:
     return messages.say("duration.hours", locale, hours=minutes // 60, minutes=minutes % 60)
 
 
+def price(messages: Messages, credits: int, locale: str | None) -> str:
+    """What an order costs; only relaxed ones cost nothing."""
+    return messages.say("status.cost", locale, count=credits) if credits else messages.say("status.relaxed", locale)
+
+
+def refund(messages: Messages, credits: int, locale: str | None) -> str:
+    """What becomes of the price of a job without pictures."""
+    if credits:
+        return messages.say("status.refund", locale, count=credits)
+    return messages.say("status.nothing_to_refund", locale)
+
+
 def percent_of(progress: JobProgress) -> int:
     """How much is done; 100 only when all is."""
     return math.floor(100 * progress.step / max(1, progress.steps))

@@ -66,6 +66,11 @@ class Priority(enum.IntEnum):
     RELAX = 2
 
 
+def price_of(cost: int, priority: Priority) -> int:
+    """Credits that work of that cost is paid with; relaxed jobs are limited in number instead."""
+    return 0 if priority is Priority.RELAX else cost
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """An order, checked and priced, before it has a row.
@@ -92,7 +97,7 @@ class NewJob:
     @property
     def price(self) -> int:
         """Credits that are held for the job, and spent when it is done."""
-        return 0 if self.priority is Priority.RELAX else self.cost
+        return price_of(self.cost, self.priority)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

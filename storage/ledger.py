@@ -27,6 +27,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from generation.job import price_of
 from storage.errors import OutOfCredits
 from storage.tables import AllowanceRow, CreditEntryRow, EntryKind, JobRow
 
@@ -74,17 +75,20 @@ async def afford(
 
 
 async def hold(session: AsyncSession, jobs: Sequence[JobRow], *, allowance: int | None, now: datetime) -> None:
-    """Take the cost of these jobs from their one owner, today's allowance first. The owner's row must be locked.
+    """Take the price of these jobs from their one owner, today's allowance first. The owner's row must be locked.
+
+    A relaxed job's hold is of nothing, so that every job has one.
 
     Raises `OutOfCredits` where all together cost too much; then nothing was taken.
     """
     user_id, guild_id = jobs[0].user_id, jobs[0].guild_id
     own = await allowance_row(session, user_id, guild_id)
     at_hand = await _balance(session, user_id, guild_id, own=own, allowance=allowance, now=now)
-    _check(at_hand, sum(job.cost for job in jobs))
+    prices = [price_of(job.cost, job.priority) for job in jobs]
+    _check(at_hand, sum(prices))
     left = at_hand.allowance_left
-    for job in jobs:
-        from_allowance = job.cost if left is None else min(job.cost, left)
+    for job, price in zip(jobs, prices, strict=True):
+        from_allowance = price if left is None else min(price, left)
         left = None if left is None else left - from_allowance
         session.add(
             CreditEntryRow(
@@ -95,7 +99,7 @@ async def hold(session: AsyncSession, jobs: Sequence[JobRow], *, allowance: int 
                 day=_day(now),
                 allowance_revision=_revision(own),
                 allowance_part=-from_allowance,
-                granted_part=from_allowance - job.cost,
+                granted_part=from_allowance - price,
                 created_at=now,
             )
         )

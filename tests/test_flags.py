@@ -25,6 +25,7 @@ from bot.flag_errors import (
 from bot.flag_table import QUALITIES
 from bot.flags import FlagParser, Request
 from generation.errors import RequestRejected
+from generation.job import Priority
 from generation.recipe import MAX_LORAS, MAX_SEED, LoraUse
 from generation.samplers import SAMPLER_NAMES, SAMPLERS
 
@@ -78,6 +79,8 @@ PARSER = FlagParser(max_steps=60, max_prompt_length=2000)
         ("boat --s 1000 --c 100 --w 3000", Request(prompt="boat", stylize=1000, chaos=100, weird=3000)),
         ("boat --tile on the sea --draft", Request(prompt="boat on the sea", tile=True, draft=True)),
         ("boat --turbo", Request(prompt="boat", draft=True)),
+        ("boat --fast", Request(prompt="boat", priority=Priority.FAST)),
+        ("boat --relax --spoiler", Request(prompt="boat", priority=Priority.RELAX, spoiler=True)),
         (
             "boat --strength 0 --hires 1.5 --refine .2",
             Request(prompt="boat", strength=0.0, hires=1.5, refine=0.2),
@@ -241,12 +244,20 @@ requests = st.builds(
     stop=st.none() | st.integers(10, 100),
     tile=st.booleans(),
     repeat=st.none() | st.integers(2, 40),
+    priority=st.none() | st.sampled_from(list(Priority)),
+    spoiler=st.booleans(),
 )
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_are_known_by_the_webuis_names_too(name: str) -> None:
     assert PARSER.parse(f'boat --sampler "{SAMPLERS[name].webui}"').sampler == name
+
+
+def test_one_is_either_fast_or_relaxed() -> None:
+    with pytest.raises(FlagRepeated) as caught:
+        PARSER.parse("boat --relax --fast")
+    assert caught.value.fields == {"flag": "--fast", "first": "--relax"}
 
 
 @given(requests)

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from bot.flags import Request
 from bot.member_defaults import MemberDefaults
 from generation.catalogue import Catalogue, ModelSpec, Style
+from generation.job import Priority
 
 CATALOGUE = Catalogue(
     models={"pocket": ModelSpec(name="pocket", source="")},
     default_model="pocket",
     styles={"ink": Style(name="ink", template="ink drawing of {prompt}")},
 )
-SET = MemberDefaults(style="ink", aspect="3:2", model="pocket", stylize=50, remix=True)
+SET = MemberDefaults(style="ink", aspect="3:2", model="pocket", stylize=50, remix=True, relax=True)
 values = (
     st.none()
     | st.booleans()
@@ -26,7 +27,7 @@ values = (
     | st.text(max_size=8)
     | st.sampled_from(["ink", "raw", "3:2"])
 )
-FIELDS = ("style", "aspect", "model", "stylize", "remix")
+FIELDS = ("style", "aspect", "model", "stylize", "remix", "relax")
 
 
 def test_what_was_stored_is_read_back() -> None:
@@ -44,6 +45,6 @@ def test_anything_else_is_left_out(stored: Any) -> None:
 
 
 def test_what_an_order_says_counts_more() -> None:
-    said = Request(prompt="a boat", style="raw", aspect=Fraction(1), model="other", stylize=0)
+    said = Request(prompt="a boat", style="raw", aspect=Fraction(1), model="other", stylize=0, priority=Priority.FAST)
     assert SET.applied_to(said) == said
     assert SET.applied_to(Request(prompt="a boat"), starts_from_picture=True).aspect is None

@@ -15,7 +15,7 @@ from bot.orders import Customer, ImageGone, JobGone, Orders
 from bot.rules.rules import Rules
 from generation.engine.protocol import Picture
 from generation.errors import UnknownName
-from generation.job import Job, JobKind, JobStatus
+from generation.job import Job, JobKind, JobStatus, Priority
 from storage.errors import OutOfCredits, TooManyJobs
 from storage.migrations import migrate
 from storage.storage import Storage, open_storage
@@ -189,3 +189,51 @@ async def test_a_picture_or_job_that_is_not_there_is_refused(shop: Shop, tmp_pat
             file.unlink()
     with pytest.raises(ImageGone):
         await shop.orders.upscale(CUSTOMER, images[0], JobKind.UPSCALE_SUBTLE)
+
+
+async def test_a_relaxed_order_costs_nothing_and_its_work_is_known_all_the_same(shop: Shop) -> None:
+    job = await shop.orders.imagine(CUSTOMER, Request(prompt="a boat", steps=60, priority=Priority.RELAX))
+    assert (job.priority, job.cost, job.price) == (Priority.RELAX, 12, 0)
+    assert await shop.available() == 9
+    assert await shop.storage.jobs.cancel(job.id)
+    assert await shop.available() == 9
+
+
+async def test_whoever_set_relax_draws_so_unless_they_say_fast_and_by_buttons_too(shop: Shop) -> None:
+    await shop.orders.defaults.change(ANNA, relax=True)
+    first = await shop.orders.imagine(CUSTOMER, Request(prompt="a boat", count=1))
+    images = await shop.draw(first)
+    varied = await shop.orders.variations(CUSTOMER, images[0], JobKind.VARY_SUBTLE)
+    assert (first.priority, varied.priority) == (Priority.RELAX, Priority.RELAX)
+    assert await shop.available() == 9
+    await shop.draw(varied)
+    fast = await shop.orders.imagine(CUSTOMER, Request(prompt="a boat", count=1, priority=Priority.FAST))
+    assert fast.priority is Priority.FAST
+    assert await shop.available() == 8
+
+
+async def test_whoever_presses_a_button_draws_at_their_own_speed(shop: Shop) -> None:
+    first = await shop.orders.imagine(CUSTOMER, Request(prompt="a boat", count=1, priority=Priority.RELAX))
+    images = await shop.draw(first)
+    ben = Customer(user_id=BEN, guild_id=GUILD, channel_id=CHANNEL)
+    for ordering in (
+        shop.orders.variations(ben, images[0], JobKind.VARY_SUBTLE),
+        shop.orders.again(ben, first.id),
+    ):
+        job = await ordering
+        assert job.priority is Priority.FAST
+        assert "--relax" not in job.request
+
+
+async def test_what_is_made_of_a_picture_behind_a_spoiler_gets_there_too(shop: Shop) -> None:
+    first = await shop.orders.imagine(CUSTOMER, Request(prompt="a boat", count=1, spoiler=True))
+    assert (first.spoiler, first.request) == (True, "a boat --n 1 --spoiler")
+    images = await shop.draw(first)
+    again = await shop.orders.again(CUSTOMER, first.id)
+    upscaled = await shop.orders.upscale(CUSTOMER, images[0], JobKind.UPSCALE_SUBTLE)
+    await shop.draw(again)
+    drawn_again = await shop.orders.redraw(CUSTOMER, images[0])
+    assert [job.spoiler for job in (again, upscaled, drawn_again)] == [True, True, True]
+    await shop.draw(upscaled)
+    plain = await shop.orders.imagine(CUSTOMER, Request(prompt="a boat", count=1))
+    assert not plain.spoiler

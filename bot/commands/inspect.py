@@ -14,8 +14,9 @@ from bot.compose import order_of
 from bot.uploads import images_in, picture_of
 from bot.views.button import view_of
 from bot.views.redraw import redraw_button
-from bot.wording import code
+from bot.wording import code, price
 from generation.errors import LimnerError
+from generation.job import Priority, price_of
 from generation.parameters import Parameters, parameters_text, parse_parameters
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ async def _tell_of(interaction: Interaction, finding: Finding) -> None:
             *_parameters(services, _told(drawn.image.recipe), locale),
             *_descent(services, finding.descent, locale),
         ]
-        view = view_of(redraw_button(drawn.image.id, _price(services, drawn, locale)))
+        defaults = await services.orders.defaults.of(interaction.user.id)
+        label = _price(services, drawn, defaults.priority, locale)
+        view = view_of(redraw_button(drawn.image.id, label))
     await tell(interaction, "\n".join(lines)[:MAX_MESSAGE], view=view)
 
 
@@ -130,11 +133,11 @@ def _descent(services: Services, line: Sequence[Drawn], locale: str) -> list[str
     return [say("inspect.descent", locale), *lines]
 
 
-def _price(services: Services, drawn: Drawn, locale: str) -> str:
+def _price(services: Services, drawn: Drawn, priority: Priority, locale: str) -> str:
     """The label of "Draw again". A recipe whose model or LoRA is gone shows its old price, and says so when pressed."""
-    say = services.messages.say
     try:
         cost = order_of((drawn.image.recipe,), services.catalogue, None).cost
     except LimnerError:
         cost = drawn.job.cost
-    return say("inspect.redraw", locale, cost=say("status.cost", locale, count=cost))
+    shown = price(services.messages, price_of(cost, priority), locale)
+    return services.messages.say("inspect.redraw", locale, cost=shown)

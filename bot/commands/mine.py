@@ -43,6 +43,8 @@ def _standing(services: Services, job: Job, locale: str) -> str:
     outlook = services.dispatcher.outlook(job.id)
     if outlook is None:
         return say("queue.waiting", locale, request=request)
+    if outlook.paused:
+        return say("queue.paused", locale, request=request, position=outlook.position)
     wait = duration(services.messages, outlook.wait_seconds + outlook.work_seconds, locale)
     return say("queue.queued", locale, request=request, position=outlook.position, wait=wait)
 

@@ -28,10 +28,11 @@ def settings_command(services: Services, texts: Texts) -> Command:
         model: str | None = None,
         stylize: app_commands.Range[int, 0, MAX_STYLIZE] | None = None,
         remix: bool | None = None,
+        relax: bool | None = None,
     ) -> None:
         await answer_later(interaction)
         async with rejections_told(interaction):
-            changes: dict[str, Any] = {"stylize": stylize, "remix": remix}
+            changes: dict[str, Any] = {"stylize": stylize, "remix": remix, "relax": relax}
             if style is not None:
                 name = RAW if style.lower() == RAW else find_name(services.catalogue.styles, style)
                 changes["style"] = name if name == RAW else services.catalogue.style(name).name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.answering import customer_of, order
-from bot.orders import without_seed
+from bot.orders import anew
 from bot.views.button import LimnerButton, template
 from bot.views.remix import asks_first
 
@@ -22,7 +22,7 @@ class AgainButton(LimnerButton, template=template(AGAIN)):
     async def press(self, interaction: Interaction) -> None:
         orders, customer = interaction.client.services.orders, customer_of(interaction)
         job = await orders.find_job(customer, self.row_id)
-        if not await asks_first(interaction, self.action, self.row_id, without_seed(job.request)):
+        if not await asks_first(interaction, self.action, self.row_id, anew(job.request)):
             await order(interaction, orders.again(customer, self.row_id))
 
 

@@ -9,6 +9,7 @@ import discord
 from bot.answering import answer_later, customer_of, tell
 from bot.orders import JobGone
 from bot.views.button import LimnerButton, template, view_of
+from bot.wording import refund
 from generation.errors import RequestRejected
 from generation.job import Job
 
@@ -41,7 +42,7 @@ class CancelButton(LimnerButton, template=template("cancel")):
         if job is None or job.status.terminal or not await services.dispatcher.cancel(job.id):
             raise JobOver
         say, locale = services.messages.say, interaction.locale.value
-        await tell(interaction, say("notices.cancelled", locale, refund=say("status.refund", locale, count=job.cost)))
+        await tell(interaction, say("notices.cancelled", locale, refund=refund(services.messages, job.price, locale)))
 
 
 def _check(job: Job | None, customer: Customer) -> None:

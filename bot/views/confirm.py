@@ -10,7 +10,7 @@ from bot.answering import answer_later, customer_of, may_post, tell
 from bot.message_routes import MENTION_NOBODY
 from bot.series_orders import ConfirmationOver
 from bot.views.button import LimnerButton, template, view_of
-from bot.wording import SEPARATOR, code
+from bot.wording import SEPARATOR, code, price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class ConfirmButton(LimnerButton, template=template(f"{DRAW_ALL}|{DRAW_NONE}")):
             services.courier.announce(job, customer, locale)
         if not await series.answered(confirmation):
             raise ConfirmationOver
-        cost = say("status.cost", locale, count=confirmation.cost)
+        cost = price(interaction.client.services.messages, confirmation.cost, locale)
         await _replace(interaction, say("confirm.ordered", locale, jobs=len(jobs), cost=cost))
 
 
@@ -73,7 +73,7 @@ async def ask_first(
 def _words(messages: Messages, question: Question, locale: str) -> str:
     say, confirmation = messages.say, question.confirmation
     shown = [code(_cut(request)) for request in confirmation.requests[:LISTED]]
-    details = [say("status.cost", locale, count=confirmation.cost)]
+    details = [price(messages, confirmation.cost, locale)]
     if question.left is not None:
         details.append(say("confirm.left", locale, credits=question.left))
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The panel of /settings: what a member set for all their orders, a menu for each, the remix switch, and forgetting.
+"""The panel of /settings: what a member set for all their orders, a menu for each, switches, and forgetting.
 
 Only the member sees it, and it outlives restarts: its menus know nothing but which setting they are for.
 """
@@ -22,6 +22,7 @@ NOTHING = "-"  # the value of a menu's first entry: leave it to the server
 MAX_ENTRIES = 24  # of a menu, beside that one; the options of /settings reach all
 STYLIZES = (0, 50, 100, 250, 500, 750, 1000)
 MENUS = ("style", "aspect", "model", "stylize")
+SWITCHES = ("remix", "relax")
 
 
 class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"limner:set:(?P<field>{'|'.join(MENUS)})")):
@@ -48,8 +49,8 @@ class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"lim
         await _show_anew(interaction, services, defaults)
 
 
-class SettingButton(LimnerItem[discord.ui.Button[Any]], template=re.compile(r"limner:(?P<action>remix|forget)")):
-    """The remix switch, and the way back to the server's own settings."""
+class SettingButton(LimnerItem[discord.ui.Button[Any]], template=re.compile(r"limner:(?P<action>remix|relax|forget)")):
+    """The switches for remix and relax, and the way back to the server's own settings."""
 
     def __init__(self, action: str, *, label: str = "", on: bool = False) -> None:
         style = discord.ButtonStyle.success if on else discord.ButtonStyle.secondary
@@ -67,9 +68,8 @@ class SettingButton(LimnerItem[discord.ui.Button[Any]], template=re.compile(r"li
         if self.action == "forget":
             defaults = await services.orders.defaults.forget(user_id)
         else:
-            defaults = await services.orders.defaults.change(
-                user_id, remix=not (await services.orders.defaults.of(user_id)).remix
-            )
+            switched = not getattr(await services.orders.defaults.of(user_id), self.action)
+            defaults = await services.orders.defaults.change(user_id, **{self.action: switched})
         await _show_anew(interaction, services, defaults)
 
 
@@ -88,13 +88,14 @@ def panel(services: Services, defaults: MemberDefaults, locale: str | None) -> t
         )
         for name, value in values.items()
     ]
-    lines.append(say("settings.remix_on" if defaults.remix else "settings.remix_off", locale))
+    switches = {name: getattr(defaults, name) for name in SWITCHES}
+    lines += [say(f"settings.{name}_{'on' if on else 'off'}", locale) for name, on in switches.items()]
     items: list[LimnerItem[Any]] = [
         SettingMenu(name, _menu(name, names, values[name], say(f"settings.{name}", locale), unset))
         for name, names in _choices(services, defaults).items()
         if len(names) > 1
     ]
-    items.append(SettingButton("remix", label=say("settings.remix", locale), on=defaults.remix))
+    items += [SettingButton(name, label=say(f"settings.{name}", locale), on=on) for name, on in switches.items()]
     items.append(SettingButton("forget", label=say("settings.forget", locale)))
     return "\n".join(lines), view_of(*items)
 

@@ -25,11 +25,15 @@ FULL_CROSS_ATTENTION_DIM = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What a waiting person may be told: 1-based place in line, seconds until it starts, seconds that it then takes."""
+    """What a waiting person may be told: 1-based place in line, seconds until it starts, seconds that it then takes.
+
+    `paused`: nothing of this begins before moderators say so; places and times are as if they said so now.
+    """
 
     position: int
     wait_seconds: float
     work_seconds: float
+    paused: bool = False
 
 
 class Speeds:

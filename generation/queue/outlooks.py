@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from generation.clock import Clock
 from generation.engine.protocol import Engine, WorkerInfo, WorkerState
@@ -33,12 +34,24 @@ class Outlooks:
         """Place and times of a job that waits; None for any other."""
         now = self._clock.monotonic()
         if self._made is None or now - self._made[0] > FORECAST_AGE:
-            self._made = (now, forecast(self._queue, self._seats(now), self._speeds))
+            self._made = (now, self._forecast(now))
         return self._made[1].get(job_id)
 
     def forget(self) -> None:
         """Something came, went or ended."""
         self._made = None
+
+    def _forecast(self, now: float) -> dict[int, Outlook]:
+        seats = self._seats(now)
+        told = forecast(self._queue, seats, self._speeds)
+        if len(told) < len(self._queue):
+            once_resumed = forecast(self._queue.resumed(), seats, self._speeds)
+            told |= {
+                job_id: replace(outlook, paused=True)
+                for job_id, outlook in once_resumed.items()
+                if self._queue.paused(job_id)
+            }
+        return told
 
     def _seats(self, now: float) -> list[tuple[WorkerInfo, float]]:
         """The workers that may take jobs, each with the seconds until it is idle."""

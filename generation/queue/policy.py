@@ -42,8 +42,9 @@ WINDOW = 32
 class QueuedJob:
     """A job as the policy sees it.
 
-    `pixels` is the area of all its pictures, `room` the area that shares one forward pass of its model. `work` is in
-    units of one native-size picture. `alone` jobs share their batch with nobody.
+    `cost` is its work in credits, whatever its owner pays; `work` the same unrounded, in units of one native-size
+    picture. `pixels` is the area of all its pictures, `room` the area that shares one forward pass of its model.
+    `alone` jobs share their batch with nobody. `guild_id` is None in a direct message.
     """
 
     id: int
@@ -57,6 +58,7 @@ class QueuedJob:
     room: int
     work: float
     alone: bool = False
+    guild_id: int | None = None
 
     @classmethod
     def of(cls, job: Job, catalogue: Catalogue) -> QueuedJob:
@@ -83,6 +85,7 @@ class QueuedJob:
             room=room,
             work=work,
             alone=job.attempt > 0,
+            guild_id=job.guild_id,
         )
 
 
@@ -95,9 +98,17 @@ class FairQueue:
     def __init__(self) -> None:
         self._lanes = {priority: _Lane() for priority in Priority}
         self._jobs: dict[int, QueuedJob] = {}
+        self._paused: set[int] = set()  # servers
+        self._all_paused = False
+        self._held: dict[int, QueuedJob] = {}  # those jobs that wait in no lane, because their server is paused
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a pick would give something."""
+        return not self._all_paused and len(self._held) < len(self._jobs)
 
     def __contains__(self, job_id: int) -> bool:
         return job_id in self._jobs
@@ -107,6 +118,38 @@ class FairQueue:
         twin = FairQueue()
         twin._lanes = {priority: lane.copy() for priority, lane in self._lanes.items()}
         twin._jobs = dict(self._jobs)
+        twin._paused, twin._all_paused, twin._held = set(self._paused), self._all_paused, dict(self._held)
+        return twin
+
+    def pause(self, guild_id: int | None) -> None:
+        """Pick no jobs of a server (None: none at all) until `resume`. They keep their place among their owners'."""
+        if guild_id is None:
+            self._all_paused = True
+            return
+        self._paused.add(guild_id)
+        for job in [job for job in self._jobs.values() if job.guild_id == guild_id and job.id not in self._held]:
+            self._lanes[job.priority].remove(job)
+            self._held[job.id] = job
+
+    def resume(self, guild_id: int | None) -> None:
+        """Undo that `pause`: other ones stay. Who was held back is served as if they came back to the queue now."""
+        if guild_id is None:
+            self._all_paused = False
+            return
+        self._paused.discard(guild_id)
+        for job in [job for job in self._held.values() if job.guild_id == guild_id]:
+            del self._held[job.id]
+            self._lanes[job.priority].add(job)
+
+    def paused(self, job_id: int) -> bool:
+        """Whether a job waits for a `resume`."""
+        return job_id in self._held or (self._all_paused and job_id in self._jobs)
+
+    def resumed(self) -> FairQueue:
+        """A copy in which nothing is paused."""
+        twin = self.copy()
+        for guild_id in (None, *self._paused):
+            twin.resume(guild_id)
         return twin
 
     def served(self, user_id: int, cost: int) -> None:
@@ -118,7 +161,10 @@ class FairQueue:
         """Let a job wait. Adding one that waits already changes nothing."""
         if job.id not in self._jobs:
             self._jobs[job.id] = job
-            self._lanes[job.priority].add(job)
+            if job.guild_id in self._paused:
+                self._held[job.id] = job
+            else:
+                self._lanes[job.priority].add(job)
 
     def give_back(self, job: QueuedJob) -> None:
         """Let a picked job wait again: its owner was not served after all."""
@@ -131,7 +177,8 @@ class FairQueue:
         job = self._jobs.pop(job_id, None)
         if job is None:
             return False
-        self._lanes[job.priority].remove(job)
+        if self._held.pop(job_id, None) is None:
+            self._lanes[job.priority].remove(job)
         return True
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
@@ -140,6 +187,8 @@ class FairQueue:
         All recipes in it have the same batch key, and together they fit the model's `max_batch`. A single job is
         picked whatever its size: the painter splits it.
         """
+        if self._all_paused:
+            return ()
         for lane in self._lanes.values():
             batch = lane.pick(worker)
             if batch:

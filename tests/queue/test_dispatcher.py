@@ -406,3 +406,34 @@ def _position(bench: Bench, job: Job) -> int:
     outlook = bench.dispatcher.outlook(job.id)
     assert outlook is not None
     return outlook.position
+
+
+async def test_a_paused_servers_jobs_are_not_started_and_their_owners_are_told() -> None:
+    bench = new_bench()
+    bench.dispatcher.pause(7)
+    held = bench.submit(dataclasses.replace(order("red"), guild_id=7))
+    other = bench.submit(dataclasses.replace(order("blue", user=2), guild_id=8))
+    async with at_work(bench):
+        await bench.end_of(other)
+        assert bench.store.jobs[held.id].status is JobStatus.QUEUED
+        outlook = bench.dispatcher.outlook(held.id)
+        assert outlook is not None
+        assert (outlook.paused, outlook.position) == (True, 1)
+        bench.dispatcher.resume(7)
+        await bench.end_of(held)
+    assert bench.ear.ends() == {held.id: DONE, other.id: DONE}
+
+
+async def test_when_all_is_paused_what_runs_ends_and_nothing_begins() -> None:
+    bench = new_bench()
+    running, waiting = bench.submit(order("wait")), bench.submit(order("red", user=2, model="other"))
+    async with at_work(bench):
+        await until(lambda: len(bench.engine.batches) == 1)
+        bench.dispatcher.pause(None)
+        bench.engine.release.set()
+        await bench.end_of(running)
+        late = bench.submit(order("blue", user=3))
+        await asyncio.sleep(0.05)
+        assert [bench.store.jobs[job.id].status for job in (waiting, late)] == [JobStatus.QUEUED] * 2
+        bench.dispatcher.resume(None)
+        await bench.end_of(waiting, late)

@@ -33,6 +33,7 @@ def job(
     pixels: int = 1,
     room: int = ROOM,
     alone: bool = False,
+    guild_id: int | None = None,
 ) -> QueuedJob:
     return QueuedJob(
         id=job_id,
@@ -46,6 +47,7 @@ def job(
         room=room,
         work=float(pixels),
         alone=alone,
+        guild_id=guild_id,
     )
 
 
@@ -62,6 +64,7 @@ def many_jobs(draw: st.DrawFn, *, priorities: bool = False, people: int = 5, mos
             priority=draw(st.sampled_from(list(Priority))) if priorities else Priority.FAST,
             pixels=draw(st.integers(1, 2 * ROOM)),
             alone=draw(st.integers(0, 5)) == 0,
+            guild_id=draw(st.sampled_from([None, 7, 8])),
         )
         for job_id in range(1, count + 1)
     ]
@@ -260,3 +263,52 @@ def test_a_copy_tells_what_will_be_picked_and_changes_nothing(jobs: list[QueuedJ
     for _ in range(picks):
         queue.pick(worker())
     assert drained(queue.copy()) == drained(queue)
+
+
+def test_a_paused_servers_jobs_wait_and_others_go_on() -> None:
+    queue = filled([job(1, 1, guild_id=7, pixels=ROOM), job(2, 1, guild_id=8, pixels=ROOM), job(3, 2, pixels=ROOM)])
+    queue.pause(7)
+    queue.add(job(4, 3, guild_id=7, pixels=ROOM))
+    assert queue.ready
+    assert [queue.pick(worker())[0].id for _ in range(2)] == [2, 3]
+    assert (queue.ready, len(queue), queue.pick(worker())) == (False, 2, ())
+    assert [queue.paused(job_id) for job_id in (1, 4, 2)] == [True, True, False]
+    queue.resume(7)
+    assert ids(drained(queue)) == [[4], [1]]  # the owner of 1 was served meanwhile
+
+
+def test_all_may_be_paused_and_a_server_stays_so_when_all_go_on() -> None:
+    queue = filled([job(1, 1, guild_id=7), job(2, 2, model="other")])
+    queue.pause(7)
+    queue.pause(None)
+    assert (queue.ready, queue.paused(1), queue.paused(2), queue.pick(worker())) == (False, True, True, ())
+    assert ids(drained(queue.resumed())) == [[1], [2]]
+    queue.resume(None)
+    assert queue.pick(worker())[0].id == 2
+    assert not queue.ready
+
+
+def test_a_paused_job_may_be_called_off_or_given_back() -> None:
+    queue = filled([job(1, 1, guild_id=7, pixels=ROOM), job(2, 2, guild_id=7, pixels=ROOM)])
+    (picked,) = queue.pick(worker())
+    queue.pause(7)
+    queue.give_back(picked)
+    assert queue.remove(2)
+    assert not queue.ready
+    queue.resume(7)
+    assert ids(drained(queue)) == [[1]]
+
+
+@given(many_jobs(priorities=True), st.integers(0, 10), st.sets(st.sampled_from([None, 7, 8])))
+def test_pausing_and_resuming_loses_nothing_and_nobody_gains_turns(
+    jobs: list[QueuedJob], picks: int, paused: set[int | None]
+) -> None:
+    queue = filled(jobs)
+    for guild_id in paused:
+        queue.pause(guild_id)
+    early = [each for _ in range(picks) for each in queue.pick(worker())]
+    assert not any(None in paused or each.guild_id in paused - {None} for each in early)
+    for guild_id in paused:
+        queue.resume(guild_id)
+    late = [each for batch in drained(queue) for each in batch]
+    assert sorted(each.id for each in (*early, *late)) == [each.id for each in jobs]
