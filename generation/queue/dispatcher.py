@@ -121,6 +121,19 @@ class Dispatcher:
         self._moved()
         return True
 
+    def pause(self, guild_id: int | None) -> None:
+        """Start nothing of a server (None: nothing at all) until `resume`. What runs goes on; what waits stays there.
+
+        Pausing what is paused changes nothing. It is forgotten with the program.
+        """
+        self._queue.pause(guild_id)
+        self._moved()
+
+    def resume(self, guild_id: int | None) -> None:
+        """Undo that `pause`. A server that was paused by itself stays so when all are resumed."""
+        self._queue.resume(guild_id)
+        self._moved()
+
     def outlook(self, job_id: int) -> Outlook | None:
         """Place and times of a job that waits; None for any other."""
         return self._outlooks.of(job_id)
@@ -139,7 +152,7 @@ class Dispatcher:
             worker = await unless(self._stopping, self._engine.idle())
             if worker is None:
                 return
-            if self._queue:
+            if self._queue.ready:
                 info = next(info for info in self._engine.workers() if info.name == worker)
                 await self._start_batch(info, tasks)
             else:
@@ -290,7 +303,7 @@ class Dispatcher:
     def _moved(self) -> None:
         """Something came, went or ended."""
         self._outlooks.forget()
-        if self._queue:
+        if self._queue.ready:
             self._wake.set()
         self._listener.queue_changed()
 
