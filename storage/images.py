@@ -39,7 +39,7 @@ class Image:
 
 @uninterrupted
 class Images:
-    """Finished pictures. They come into being by `Jobs.finish` alone."""
+    """Finished pictures. They come into being by `Jobs.finish` alone, and go by `storage/deletion.py`."""
 
     def __init__(self, database: Database, files: Files) -> None:
         self._database = database
@@ -49,13 +49,13 @@ class Images:
         """One image, or None."""
         async with self._database.reading() as session:
             row = await session.get(ImageRow, image_id)
-            return None if row is None else _image_of(row)
+            return None if row is None else image_of(row)
 
     async def of_job(self, job_id: int) -> Sequence[Image]:
         """The images of a job in grid order; none until it is done."""
         async with self._database.reading() as session:
             rows = await session.scalars(select(ImageRow).where(ImageRow.job_id == job_id).order_by(ImageRow.index))
-            return [_image_of(row) for row in rows]
+            return [image_of(row) for row in rows]
 
     async def by_file(self, digest: str, *, user_id: int, guild_id: int | None) -> Image | None:
         """The first image that the person may see there (a server, or None: their direct messages) with that file."""
@@ -71,7 +71,7 @@ class Images:
             seen = and_(ImageRow.guild_id.is_(None), ImageRow.user_id == user_id)
         async with self._database.reading() as session:
             row = await session.scalar(select(ImageRow).where(condition, seen).order_by(ImageRow.id).limit(1))
-            return None if row is None else _image_of(row)
+            return None if row is None else image_of(row)
 
     async def descent(self, image: Image) -> Sequence[Image]:
         """What the image came from: its parent, the parent's parent and so on, up to `MAX_DESCENT` of them."""
@@ -82,7 +82,7 @@ class Images:
                 row = await session.get(ImageRow, parent_id)
                 if row is None:
                     break
-                line.append(_image_of(row))
+                line.append(image_of(row))
                 parent_id = row.parent_image_id
         return line
 
@@ -91,5 +91,6 @@ class Images:
         return await self._files.read(image.digest)
 
 
-def _image_of(row: ImageRow) -> Image:
+def image_of(row: ImageRow) -> Image:
+    """The row as the value that leaves storage: columns and fields have the same names."""
     return Image(**{field.name: getattr(row, field.name) for field in fields(Image)})

@@ -79,8 +79,13 @@ class GuildRow(Table):
     created_at: Mapped[datetime]
 
 
+# As it is written in the condition of an index.
+RELAXED = Priority.RELAX.value
+
+
 class JobRow(Table):
-    """A job: the fields of `generation.job.Job`, and the key that makes ordering idempotent."""
+    """A job: the fields of `generation.job.Job`, the key that makes ordering idempotent, and until it is delivered the
+    token by which the answer to its order can be changed."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -95,8 +100,19 @@ class JobRow(Table):
         # The queue reads "what waits, oldest first" and "what ran since then"; both begin with a status.
         Index(None, "status", "created_at"),
         Index(None, "status", "finished_at"),
+        # Before an image is deleted, whatever came of it is looked for.
+        Index(None, "parent_image_id"),
         # A member's own jobs, and how many are unfinished: read at every order.
         Index(None, "user_id", "guild_id", "status"),
+        # How many relaxed jobs a member ordered today.
+        Index(
+            "ix_jobs_relaxed",
+            "user_id",
+            "guild_id",
+            "created_at",
+            sqlite_where=text(f"priority = {RELAXED}"),
+            postgresql_where=text(f"priority = {RELAXED}"),
+        ),
         # Few jobs are ever in it: ended, and the person has not seen it yet.
         Index(
             "ix_jobs_undelivered",
@@ -132,6 +148,7 @@ class JobRow(Table):
     request_key: Mapped[str | None] = mapped_column(String(100), unique=True)
     spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
     age_restricted: Mapped[bool] = mapped_column(default=False, server_default=false())
+    answer_token: Mapped[str | None] = mapped_column(String(500))
 
 
 class ImageRow(Table):
@@ -143,6 +160,8 @@ class ImageRow(Table):
         # A picture that somebody shows us is looked up by its bytes, and a copy of it by the recipe that it carries.
         Index(None, "digest"),
         Index(None, "recipe_digest"),
+        # Before an image is deleted, whatever came of it is looked for.
+        Index(None, "parent_image_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -324,6 +343,19 @@ class FavouriteRow(Table):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
     created_at: Mapped[datetime]
+
+
+class ShowingRow(Table):
+    """A message that shows pictures beside the message of their job: the fields of `storage.showings.Showing`."""
+
+    __tablename__ = "showings"
+    __table_args__ = (Index(None, "job_id"),)
+
+    message_id: Mapped[int] = _snowflake(primary_key=True)
+    channel_id: Mapped[int] = _snowflake()
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    # No foreign key: while the message stands it is to be known which picture it showed, also when that is gone.
+    image_id: Mapped[int | None] = mapped_column(RowId)
 
 
 class ModeratorLogRow(Table):

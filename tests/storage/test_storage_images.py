@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from storage_databases import Databases, execute
 from storage_samples import ANNA, BEN, HARBOUR, ORCHARD, WORKER, Clock, leased, pictures, recipe
 
 from generation.recipe import Source
 from storage.images import Image
-from storage.migrations import migrate
-from storage.storage import Storage, open_storage
+from storage.storage import Storage
 
 
 async def drawn(storage: Storage, clock: Clock, **changes: object) -> list[Image]:
@@ -41,21 +37,3 @@ async def test_the_line_of_descent_goes_back_to_the_first(storage: Storage, cloc
         line.insert(0, (await drawn(storage, clock, recipes=(made, made), parent_image_id=line[0].id))[0])
     assert list(await storage.images.descent(line[0])) == line[1:]
     assert await storage.images.descent(line[-1]) == []
-
-
-async def test_images_of_an_older_database_are_found_by_recipe_too(databases: Databases, tmp_path: Path) -> None:
-    database, clock = databases.empty(), Clock()
-    migrate(database)
-    async with open_storage(database=database, files=tmp_path, clock=clock) as storage:
-        first, _ = await drawn(storage, clock)
-    await execute(
-        database,
-        "DROP INDEX ix_images_recipe_digest",
-        "DROP INDEX ix_images_digest",
-        "ALTER TABLE images DROP COLUMN recipe_digest",
-        "DROP TABLE confirmations",
-        "UPDATE alembic_version SET version_num = '0001'",
-    )
-    migrate(database)
-    async with open_storage(database=database, files=tmp_path) as storage:
-        assert await storage.images.by_recipe(recipe(), user_id=ANNA, guild_id=HARBOUR) == first

@@ -77,6 +77,7 @@ async def test_what_the_migrations_build_is_what_the_tables_say(databases: Datab
             "bans",
             "blocked_words",
             "favourites",
+            "showings",
         )
     }
     assert by_migrations == by_tables

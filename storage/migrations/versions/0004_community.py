@@ -1,4 +1,4 @@
-"""Bans, blocked words, allowances of roles, favourites; jobs behind spoilers; a log of what Limner did by itself."""
+"""Bans, blocked words, allowances of roles, favourites, messages with pictures; spoilers; Limner's own log entries."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ down_revision = "0003"
 def upgrade() -> None:
     for name in ("spoiler", "age_restricted"):
         op.add_column("jobs", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("jobs", sa.Column("answer_token", sa.String(500)))
     with op.batch_alter_table("moderator_log") as log:
         log.alter_column("moderator_id", existing_type=sa.BigInteger(), nullable=True)
+    op.create_index(
+        "ix_jobs_relaxed",
+        "jobs",
+        ["user_id", "guild_id", "created_at"],
+        sqlite_where=sa.text("priority = 2"),
+        postgresql_where=sa.text("priority = 2"),
+    )
     op.create_table(
         "role_allowances",
         _guild(),
@@ -45,17 +53,33 @@ def upgrade() -> None:
     op.create_table(
         "favourites",
         sa.Column("user_id", sa.BigInteger(), nullable=False),
-        sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("image_id", _row_id(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("user_id", "image_id", name="pk_favourites"),
         _of("favourites", "user"),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name="fk_favourites_image_id_images", ondelete="CASCADE"),
     )
     op.create_index("ix_favourites_image_id", "favourites", ["image_id"])
+    op.create_table(
+        "showings",
+        sa.Column("message_id", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("channel_id", sa.BigInteger(), nullable=False),
+        sa.Column("job_id", _row_id(), nullable=False),
+        sa.Column("image_id", _row_id()),
+        sa.PrimaryKeyConstraint("message_id", name="pk_showings"),
+        _of("showings", "job"),
+    )
+    op.create_index("ix_showings_job_id", "showings", ["job_id"])
+    for table in ("jobs", "images"):
+        op.create_index(f"ix_{table}_parent_image_id", table, ["parent_image_id"])
 
 
 def _guild() -> sa.Column[int]:
     return sa.Column("guild_id", sa.BigInteger(), nullable=False)
+
+
+def _row_id() -> sa.types.TypeEngine[int]:
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def _of(table: str, what: str) -> sa.ForeignKeyConstraint:

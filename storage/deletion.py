@@ -1,0 +1,117 @@
+"""Deletion of pictures: their rows, who liked them, their files. What was made from them stays, without a parent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from storage.database import Database
+from storage.file_needs import AT_ONCE, BULK, files_at_work, pictured
+from storage.files import Files
+from storage.images import Image, image_of
+from storage.job_rows import lock_jobs
+from storage.moderator_log import write_down
+from storage.showings import Showing, showings_of
+from storage.tables import FavouriteRow, ImageRow, JobRow
+from storage.uninterrupted import uninterrupted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """Pictures that are gone, and all messages with pictures of their jobs, which may still show them."""
+
+    images: tuple[Image, ...] = ()
+    showings: tuple[Showing, ...] = ()
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The files that the pictures were kept in; other pictures may be kept in them too."""
+        return frozenset(image.digest for image in self.images)
+
+    def concerns(self, showing: Showing) -> bool:
+        """Whether that message shows one of the pictures."""
+        return showing.image_id is None or any(showing.image_id == image.id for image in self.images)
+
+
+@uninterrupted
+class Deletion:
+    """Deletes pictures: first the rows, in one transaction, then the files; after a crash between, nothing names those.
+
+    A file stays while another picture is kept in it, or something unfinished starts from it; then it goes with
+    `Retention.clear_files`.
+    """
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+
+    async def delete_image(self, image_id: int, *, by: int) -> Deleted:
+        """As `delete_images`, of one."""
+        return await self.delete_images([image_id], by=by)
+
+    async def delete_images(self, image_ids: Collection[int], *, by: int) -> Deleted:
+        """Delete pictures with their files; those that are gone already are passed over.
+
+        `by` is who did it: where that is not the owner, it goes into the server's moderator log.
+        Raises `FilesUnwritable` when the rows are gone and a file could not be removed.
+        """
+        async with self._database.writing() as session:
+            deleted = await forget_images(session, image_ids)
+            of_others = [image for image in deleted.images if image.user_id != by]
+            await _write_down(session, of_others, by, self._database.now())
+        await self.drop_files(deleted.digests)
+        return deleted
+
+    async def drop_files(self, digests: Collection[str]) -> None:
+        """Remove those of the files that nothing needs (any more). Raises `FilesUnwritable`."""
+        # A picture with the same bytes may be finished in this moment. Its file is written once more when its row is
+        # there, so that either the row is seen here, or the file is younger than this.
+        asked_at = datetime.now(UTC)  # as files are stamped, and not as rows are
+        async with self._database.reading() as session:
+            needed = await pictured(session, digests) | await files_at_work(session, self._database.now())
+        for digest in set(digests) - needed:
+            await self._files.remove(digest, before=asked_at)
+
+    async def note_removal(self, guild_id: int, *, by: int, message_id: int) -> None:
+        """Write down that a moderator removed a message of ours whose pictures were gone already, or never came."""
+        async with self._database.writing() as session:
+            details = {"message": str(message_id)}  # as text: JSON's numbers do not hold all of Discord's ids
+            await write_down(session, guild_id, by, "picture.remove", None, details, now=self._database.now())
+
+
+async def forget_images(session: AsyncSession, image_ids: Collection[int]) -> Deleted:
+    """Delete the rows of pictures inside of a transaction; `Deletion.drop_files` comes after its end.
+
+    What was made from them loses its parent, and they are nobody's favourites any more.
+    """
+    ids, images = sorted(set(image_ids)), list[Image]()
+    for start in range(0, len(ids), AT_ONCE):
+        some = ids[start : start + AT_ONCE]
+        await lock_jobs(session, JobRow.parent_image_id.in_(some))  # jobs before images, as where a job is finished
+        rows = await session.scalars(
+            select(ImageRow).where(ImageRow.id.in_(some)).order_by(ImageRow.id).with_for_update()
+        )
+        images += [image_of(row) for row in rows]
+        for table in (JobRow, ImageRow):
+            await session.execute(
+                update(table).where(table.parent_image_id.in_(some)).values(parent_image_id=None),
+                execution_options=BULK,
+            )
+        await session.execute(delete(FavouriteRow).where(FavouriteRow.image_id.in_(some)), execution_options=BULK)
+        await session.execute(delete(ImageRow).where(ImageRow.id.in_(some)), execution_options=BULK)
+    showings = await showings_of(session, {image.job_id for image in images})
+    return Deleted(images=tuple(images), showings=tuple(showings))
+
+
+async def _write_down(session: AsyncSession, images: Sequence[Image], by: int, now: datetime) -> None:
+    """One entry for each job whose pictures were taken away."""
+    for job_id in dict.fromkeys(image.job_id for image in images):
+        of_job = [image for image in images if image.job_id == job_id]
+        first = of_job[0]
+        if first.guild_id is not None:
+            details = {"job": job_id, "pictures": [image.index + 1 for image in of_job]}
+            await write_down(session, first.guild_id, by, "picture.delete", first.user_id, details, now=now)

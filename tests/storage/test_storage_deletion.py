@@ -1,0 +1,179 @@
+"""A picture that is deleted is gone whole, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from storage_samples import ANNA, BEN, CLEO, HARBOUR, WORKER, Clock, leased, ordered, pictures, recipe
+
+from generation.engine.protocol import Picture
+from generation.job import Job, JobStatus
+from generation.recipe import Source
+from storage.file_needs import AT_ONCE
+from storage.images import Image
+from storage.showings import Showing
+from storage.storage import Storage
+
+
+async def drawn(storage: Storage, clock: Clock, made: list[Picture], **changes: object) -> list[Image]:
+    changes.setdefault("recipes", tuple(recipe(seed=seed) for seed in range(len(made))))
+    job = await leased(storage, clock, **changes)
+    await storage.jobs.finish(job.id, worker=WORKER, pictures=made)
+    return list(await storage.images.of_job(job.id))
+
+
+def picture(content: str) -> Picture:
+    return Picture(png=content.encode(), width=128, height=96)
+
+
+async def job_of(storage: Storage, job_id: int) -> Job:
+    job = await storage.jobs.get(job_id)
+    assert job is not None
+    return job
+
+
+async def test_row_and_file_go_and_the_others_of_the_job_stay(storage: Storage, clock: Clock) -> None:
+    first, second = await drawn(storage, clock, pictures())
+    deleted = await storage.deletion.delete_image(first.id, by=ANNA)
+    assert deleted.images == (first,)
+    assert await storage.images.get(first.id) is None
+    assert not await storage.files.exists(first.digest)
+    assert list(await storage.images.of_job(first.job_id)) == [second]
+    assert await storage.images.png(second) == b"PNG 1"
+    assert await storage.moderator_log.latest(HARBOUR, 10) == []
+
+
+async def test_a_second_time_nothing_is_left_to_delete(storage: Storage, clock: Clock) -> None:
+    first, _ = await drawn(storage, clock, pictures())
+    await storage.deletion.delete_image(first.id, by=ANNA)
+    assert (await storage.deletion.delete_images([first.id, 999], by=BEN)).images == ()
+    assert await storage.moderator_log.latest(HARBOUR, 10) == []
+
+
+async def test_a_file_that_another_picture_is_kept_in_stays_until_that_goes(storage: Storage, clock: Clock) -> None:
+    [mine] = await drawn(storage, clock, [picture("same")])
+    [theirs] = await drawn(storage, clock, [picture("same")], user_id=BEN, guild_id=None)
+    assert mine.digest == theirs.digest
+    await storage.deletion.delete_image(mine.id, by=ANNA)
+    assert await storage.images.png(theirs) == b"same"
+    await storage.deletion.delete_image(theirs.id, by=BEN)
+    assert await storage.images.png(theirs) is None
+
+
+async def test_two_pictures_of_one_file_go_together(storage: Storage, clock: Clock) -> None:
+    same = await drawn(storage, clock, [picture("same"), picture("same")])
+    await storage.deletion.delete_images([image.id for image in same], by=ANNA)
+    assert not await storage.files.exists(same[0].digest)
+
+
+async def test_descendants_live_on_without_a_parent(storage: Storage, clock: Clock) -> None:
+    [first] = await drawn(storage, clock, [picture("first")])
+    made = recipe(source=Source(digest=first.digest, strength=0.5))
+    [second] = await drawn(storage, clock, [picture("second")], recipes=(made,), parent_image_id=first.id)
+    [third] = await drawn(storage, clock, [picture("third")], recipes=(made,), parent_image_id=second.id)
+    await storage.deletion.delete_image(first.id, by=ANNA)
+    second_now = await storage.images.get(second.id)
+    assert second_now is not None
+    assert second_now.parent_image_id is None
+    assert (await job_of(storage, second.job_id)).parent_image_id is None
+    assert await storage.images.png(second) == b"second"
+    assert list(await storage.images.descent(third)) == [second_now]
+
+
+async def test_an_unfinished_job_that_starts_from_it_is_drawn_all_the_same(storage: Storage, clock: Clock) -> None:
+    [first] = await drawn(storage, clock, [picture("first")])
+    made = recipe(source=Source(digest=first.digest, strength=0.5))
+    running = await leased(storage, clock, recipes=(made,), parent_image_id=first.id, user_id=BEN)
+    await storage.deletion.delete_image(first.id, by=ANNA)
+    assert await storage.jobs.source(first.digest) == b"first"
+    assert await storage.jobs.finish(running.id, worker=WORKER, pictures=[picture("second")]) is not None
+    [second] = await storage.images.of_job(running.id)
+    assert second.parent_image_id is None
+
+
+async def test_an_order_whose_parent_was_deleted_meanwhile_is_taken_without_one(storage: Storage, clock: Clock) -> None:
+    [first] = await drawn(storage, clock, [picture("first")])
+    await storage.deletion.delete_image(first.id, by=ANNA)
+    job = await ordered(storage, parent_image_id=first.id)
+    assert job.status is JobStatus.QUEUED
+    assert job.parent_image_id is None
+
+
+async def test_favourites_go_with_their_picture(storage: Storage, clock: Clock) -> None:
+    first, second = await drawn(storage, clock, pictures())
+    for image in (first, second):
+        assert await storage.favourites.toggle(BEN, image.id) is True
+    assert await storage.favourites.toggle(CLEO, first.id) is True
+    assert await storage.favourites.count(first.id) == 2
+    await storage.deletion.delete_image(first.id, by=ANNA)
+    assert await storage.favourites.count(first.id) == 0
+    assert await storage.favourites.count(second.id) == 1
+    assert await storage.favourites.toggle(BEN, first.id) is None
+
+
+async def test_a_favourite_is_taken_back_by_the_same_verb(storage: Storage, clock: Clock) -> None:
+    first, _ = await drawn(storage, clock, pictures())
+    assert [await storage.favourites.toggle(BEN, first.id) for _ in range(3)] == [True, False, True]
+    assert await storage.favourites.count(first.id) == 1
+
+
+async def test_what_a_moderator_deletes_is_in_the_log(storage: Storage, clock: Clock) -> None:
+    first, second = await drawn(storage, clock, pictures())
+    await storage.deletion.delete_images([first.id, second.id], by=BEN)
+    [entry] = await storage.moderator_log.latest(HARBOUR, 10)
+    assert (entry.action, entry.moderator_id, entry.target_id) == ("picture.delete", BEN, ANNA)
+    assert entry.details == {"job": first.job_id, "pictures": [1, 2]}
+
+
+async def test_all_messages_of_the_job_are_named_and_whom_they_concern(storage: Storage, clock: Clock) -> None:
+    first, second = await drawn(storage, clock, pictures())
+    await storage.jobs.set_message(first.job_id, 70)
+    for message_id, image_id in ((71, first.id), (72, second.id), (73, None)):
+        showing = Showing(channel_id=6, message_id=message_id, job_id=first.job_id, image_id=image_id)
+        for _ in range(2):
+            await storage.showings.remember(showing)
+    deleted = await storage.deletion.delete_image(first.id, by=ANNA)
+    assert [showing.message_id for showing in deleted.showings] == [70, 71, 72, 73]
+    assert [showing.message_id for showing in deleted.showings if deleted.concerns(showing)] == [70, 71, 73]
+
+    for message_id in (70, 71):
+        await storage.showings.forget(message_id)
+    assert [showing.message_id for showing in await storage.showings.of_job(first.job_id)] == [72, 73]
+    assert (await job_of(storage, first.job_id)).message_id is None
+
+
+async def test_a_picture_drawn_again_in_the_same_moment_keeps_its_file(
+    storage: Storage, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file was written before the deletion looked for rows that need it, its row came after."""
+    [first] = await drawn(storage, clock, [picture("same")])
+    again = await leased(storage, clock, recipes=(recipe(),))
+    files, path = storage.files, tmp_path / "files" / first.digest[:2] / first.digest
+    write, remove, written = files.write, files.remove, list[str]()
+
+    async def write_early(data: bytes) -> str:
+        digest = await write(data)
+        if not written:
+            os.utime(path, (0, 0))
+        written.append(digest)
+        return digest
+
+    async def remove_late(digest: str, *, before: datetime | None = None) -> bool:
+        await storage.jobs.finish(again.id, worker=WORKER, pictures=[picture("same")])
+        return await remove(digest, before=before)
+
+    monkeypatch.setattr(files, "write", write_early)
+    monkeypatch.setattr(files, "remove", remove_late)
+    await storage.deletion.delete_image(first.id, by=ANNA)
+    [second] = await storage.images.of_job(again.id)
+    assert await storage.images.png(second) == b"same"
+
+
+async def test_many_are_deleted_in_portions(storage: Storage, clock: Clock) -> None:
+    made = await drawn(storage, clock, [picture(str(number)) for number in range(AT_ONCE + 3)])
+    deleted = await storage.deletion.delete_images([image.id for image in made], by=ANNA)
+    assert deleted.images == tuple(made)
+    assert not any([await storage.files.exists(image.digest) for image in made])
