@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from storage.errors import FilesUnwritable
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNFINISHED = ".part"  # the ending of a file that is being written
 
 
 class Files:
     """Content-addressed files: `<folder>/<first two hex digits>/<digest>`.
 
-    A file is whole or not there, at any moment and after any crash, and it never changes. Equal bytes are one file.
-    All work is done in threads; the event loop is never held.
+    A file is whole or not there, at any moment and after any crash, and it never changes. Equal bytes are one file,
+    whose age counts from when they were last written. All work is done in threads; the event loop is never held.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,6 +40,21 @@ class Files:
     async def exists(self, digest: str) -> bool:
         return await asyncio.to_thread(lambda: _is_digest(digest) and self._path(digest).is_file())
 
+    async def remove(self, digest: str, *, before: datetime | None = None) -> bool:
+        """Take a file away; with `before`, only if its bytes were not written since. False: it stays, or was not there.
+
+        Raises `FilesUnwritable`.
+        """
+        return await asyncio.to_thread(self._remove, digest, before)
+
+    async def last_written(self, before: datetime) -> Sequence[str]:
+        """The digests of all files that were last written before that moment."""
+        return await asyncio.to_thread(self._last_written, before)
+
+    async def clear_unfinished(self, before: datetime) -> int:
+        """Take away what crashes left half written before that moment; how many there were."""
+        return await asyncio.to_thread(self._clear_unfinished, before)
+
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
 
@@ -50,17 +70,67 @@ class Files:
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         try:
-            if not path.is_file():
-                _make_folder(path.parent)
-                _write_whole(path, data)
-            _sync_folder(path.parent)  # also for a file that was there: its writer may not have come so far
+            _make_folder(path.parent)
+            with _alone_in(path.parent) as folder:
+                if path.is_file():
+                    os.utime(path)  # it is wanted again, and so not old enough to be removed
+                else:
+                    _write_whole(path, data)
+                os.fsync(folder)  # also for a file that was there: its writer may not have come so far
         except OSError as error:
-            raise FilesUnwritable(path=str(path), detail=error.strerror or str(error)) from error
+            raise _unwritable(path, error) from error
         return digest
+
+    def _remove(self, digest: str, before: datetime | None) -> bool:
+        path = self._path(digest)
+        if not _is_digest(digest) or not path.parent.is_dir():
+            return False
+        try:
+            with _alone_in(path.parent):
+                if not path.is_file() or (before is not None and not _is_older(path, before)):
+                    return False
+                path.unlink()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return True
+
+    def _last_written(self, before: datetime) -> Sequence[str]:
+        return [path.name for path in self._folder.glob("??/*") if _is_digest(path.name) and _is_older(path, before)]
+
+    def _clear_unfinished(self, before: datetime) -> int:
+        left = [path for path in self._folder.glob(f"??/.*{_UNFINISHED}") if _is_older(path, before)]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
 
 
 def _is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
+
+
+def _is_older(path: Path, moment: datetime) -> bool:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) < moment
+    except FileNotFoundError:  # somebody else was quicker
+        return False
+
+
+def _unwritable(path: Path, error: OSError) -> FilesUnwritable:
+    return FilesUnwritable(path=str(path), detail=error.strerror or str(error))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[int]:
+    """The folder's descriptor, while no other writes or removes there: other processes neither.
+
+    Without it a file could be removed for its age in the moment in which somebody brings its bytes again.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _make_folder(folder: Path) -> None:
@@ -74,7 +144,7 @@ def _make_folder(folder: Path) -> None:
 
 def _write_whole(path: Path, data: bytes) -> None:
     """Write beside, sync, rename: so no reader and no crash ever sees half a file."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -1,0 +1,220 @@
+"""What is remembered about one person: told whole, or deleted as far as it may be."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Text, delete, exists, select, type_coerce, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from generation.job import Job, JobStatus, Priority
+from storage.database import Database
+from storage.deletion import forget_images
+from storage.file_needs import (
+    AT_ONCE,
+    BULK,
+    NO_RECIPES,
+    RECIPES_TEXT,
+    UNFINISHED,
+    files_at_work,
+    files_of_jobs,
+    files_of_questions,
+    pictured,
+)
+from storage.files import Files
+from storage.job_rows import end, job_of, lock_jobs
+from storage.showings import Showing, showings_of
+from storage.tables import (
+    AllowanceRow,
+    BanRow,
+    ConfirmationRow,
+    CreditEntryRow,
+    FavouriteRow,
+    ImageRow,
+    JobRow,
+    ModeratorLogRow,
+    SettingRow,
+    ShowingRow,
+    Table,
+    UserRow,
+)
+from storage.uninterrupted import uninterrupted
+from storage.users import lock_user
+
+_RECIPES = {"recipes", "recipe"}  # columns of recipes
+# What is told of each table, by the name that it has there. Other people's ids are not: they are their data.
+_TOLD: Final[Mapping[str, tuple[type[Table], tuple[str, ...]]]] = {
+    "jobs": (
+        JobRow,
+        ("id", "guild_id", "channel_id", "message_id", "kind", "request", "style", "cost", "priority", "status",
+         "spoiler", "age_restricted", "error", "parent_image_id", "created_at", "started_at", "finished_at",
+         "delivered_at", "recipes"),
+    ),
+    "images": (
+        ImageRow,
+        ("id", "job_id", "index", "guild_id", "parent_image_id", "digest", "width", "height", "created_at", "recipe"),
+    ),
+    "favourites": (FavouriteRow, ("image_id", "created_at")),
+    "credits": (
+        CreditEntryRow, ("kind", "guild_id", "job_id", "day", "allowance_part", "granted_part", "created_at"),
+    ),
+    "allowances": (AllowanceRow, ("guild_id", "credits")),
+    "open_questions": (
+        ConfirmationRow, ("id", "guild_id", "channel_id", "requests", "picture", "cost", "expires_at"),
+    ),
+    "bans": (BanRow, ("guild_id", "reason", "until", "created_at")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What was deleted: how many pictures, the words of how many jobs, how many copies of pictures that were brought.
+
+    `cancelled` are the jobs that had not ended, as they are now but with their words.
+    """
+
+    pictures: int
+    jobs: int
+    uploads: int
+    cancelled: tuple[Job, ...]
+
+
+@uninterrupted
+class PersonalData:
+    """A person's data, in all servers and direct messages."""
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+
+    async def told(self, user_id: int) -> Mapping[str, Any]:
+        """All that is remembered about the person, as JSON-ready values."""
+        async with self._database.reading() as session:
+            known = await session.scalar(select(UserRow.created_at).where(UserRow.id == user_id))
+            settings = await session.execute(
+                select(SettingRow.key, SettingRow.value).where(
+                    SettingRow.scope == "user", SettingRow.scope_id == user_id
+                )
+            )
+            tables = {
+                name: await _rows(session, table, columns, table.__table__.c.user_id == user_id)
+                for name, (table, columns) in _TOLD.items()
+            }
+            entries = ("guild_id", "action", "details", "created_at")
+            log = {
+                name: await _rows(session, ModeratorLogRow, entries, column == user_id)
+                for name, column in (
+                    ("moderator_log_about_you", ModeratorLogRow.target_id),
+                    ("moderator_log_by_you", ModeratorLogRow.moderator_id),
+                )
+            }
+            # The recipes of a job are those of its pictures, where there are any.
+            drawn = {image["job_id"] for image in tables["images"]}
+            for job in tables["jobs"]:
+                if job["id"] in drawn:
+                    del job["recipes"]
+            return {
+                "user_id": user_id,
+                "known_since": _plain(known),
+                "told_at": _plain(self._database.now()),
+                "settings": dict(settings.all()),
+                **tables,
+                **log,
+            }
+
+    async def unfinished(self, user_id: int) -> Sequence[int]:
+        """The ids of the person's jobs that have not ended."""
+        async with self._database.reading() as session:
+            mine = select(JobRow.id).where(JobRow.user_id == user_id, JobRow.status.in_(UNFINISHED))
+            return list(await session.scalars(mine.order_by(JobRow.id)))
+
+    async def delete(self, user_id: int) -> Forgotten:
+        """Delete pictures, files, favourites, settings, questions and the words of all jobs; what is left is cancelled.
+
+        What stays: the bare jobs and the ledger, allowances and bans, and what the moderator logs say. Pictures that
+        others made from these live on as theirs, and copies of pictures that others brought too stay theirs.
+        """
+        of_person = JobRow.user_id == user_id
+        async with self._database.writing() as session:
+            now = self._database.now()
+            mine = SettingRow.scope == "user", SettingRow.scope_id == user_id
+            await session.execute(delete(SettingRow).where(*mine), execution_options=BULK)
+            if await session.get(UserRow, user_id) is None:
+                return Forgotten(pictures=0, jobs=0, uploads=0, cancelled=())
+            await lock_user(session, user_id, now)
+            unfinished = await lock_jobs(session, of_person, JobRow.status.in_(UNFINISHED))
+            for row in unfinished:
+                await end(session, row, JobStatus.CANCELLED, now=now)
+            await session.flush()
+            cancelled = tuple(job_of(row) for row in unfinished)
+            brought = await files_of_jobs(session, of_person)
+            brought |= await files_of_questions(session, ConfirmationRow.user_id == user_id)
+            pictures = (await session.scalars(select(ImageRow.id).where(ImageRow.user_id == user_id))).all()
+            drawn = await forget_images(session, pictures)
+            jobs = await _forget_words(session, of_person)
+            for table in (FavouriteRow, ConfirmationRow):
+                await session.execute(delete(table).where(table.user_id == user_id), execution_options=BULK)
+        uploads = brought - drawn.digests
+        # After the transaction: this reads all jobs that start from a picture, and nobody shall wait for it. What is
+        # written from now on is somebody else's, also if its bytes are the same.
+        asked_at = datetime.now(UTC)  # as files are stamped, and not as rows are
+        async with self._database.reading() as session:
+            if uploads:
+                uploads -= await files_of_jobs(session) | await files_at_work(session, now)
+            kept = await pictured(session, drawn.digests | uploads)
+        # A job of somebody else that is to start from one of these pictures fails, and is paid back.
+        for digest in (drawn.digests | uploads) - kept:
+            await self._files.remove(digest, before=asked_at)
+        return Forgotten(pictures=len(drawn.images), jobs=jobs, uploads=len(uploads - kept), cancelled=cancelled)
+
+    async def messages_left(self, limit: int) -> Sequence[Showing]:
+        """Messages of ours that show jobs of people who deleted their data, until they are removed: up to `limit`.
+
+        Only those that nothing will be written into any more; `Showings.forget` strikes one off.
+        """
+        bare = RECIPES_TEXT == NO_RECIPES, JobRow.request == "", JobRow.delivered_at.is_not(None)
+        shown = JobRow.message_id.is_not(None) | exists().where(ShowingRow.job_id == JobRow.id)
+        async with self._database.reading() as session:
+            jobs = await session.scalars(select(JobRow.id).where(*bare, shown).order_by(JobRow.id.desc()).limit(limit))
+            return (await showings_of(session, jobs.all()))[:limit]
+
+
+async def _forget_words(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
+    """Make bare rows of the jobs that meet all conditions; how many had words. Their messages can still be found."""
+    worded = [*conditions, RECIPES_TEXT != NO_RECIPES]
+    ids = (await session.scalars(select(JobRow.id).where(*worded).order_by(JobRow.id).with_for_update())).all()
+    bare = {"recipes": (), "request": "", "style": None, "parent_image_id": None}
+    for start in range(0, len(ids), AT_ONCE):
+        some = JobRow.id.in_(ids[start : start + AT_ONCE])
+        await session.execute(update(JobRow).where(some).values(bare), execution_options=BULK)
+    return len(ids)
+
+
+async def _rows(
+    session: AsyncSession, table: type[Table], columns: Sequence[str], condition: ColumnElement[bool]
+) -> list[dict[str, Any]]:
+    """Those of a table, by row id or time; recipes as they are stored, for there may be very many."""
+    wanted = [getattr(table, name) for name in columns]
+    wanted = [type_coerce(column, Text).label(column.key) if column.key in _RECIPES else column for column in wanted]
+    found = await session.execute(select(*wanted).where(condition).order_by(*table.__table__.primary_key))
+    return [{key: _plain(value, recipe=key in _RECIPES) for key, value in row.items()} for row in found.mappings()]
+
+
+def _plain(value: Any, *, recipe: bool = False) -> Any:
+    """A column's value as JSON has it."""
+    match value:
+        case str() if recipe:
+            return json.loads(value)
+        case datetime() | date():
+            return value.isoformat()
+        case Priority():
+            return value.name.lower()
+        case enum.Enum():
+            return value.value
+        case _:
+            return value
