@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,8 +29,10 @@ from bot.config_sections import (
     ModelSection,
     QueueSection,
     QuotaSection,
+    SafetySection,
     StorageSection,
 )
+from generation.engine.settings import PainterSettings
 
 PROGRAM_FOLDER = Path(__file__).resolve().parent.parent
 # Variables that start like a setting and are none: the file's own name, and what the tests are told.
@@ -67,6 +70,7 @@ class Config(BaseSettings):
     queue: QueueSection = QueueSection()
     quota: QuotaSection = QuotaSection()
     limits: LimitsSection = LimitsSection()
+    safety: SafetySection = SafetySection()
     storage: StorageSection = StorageSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()
@@ -110,8 +114,17 @@ class Config(BaseSettings):
             update={
                 "generation": self.generation.model_copy(update=generation),
                 "models": models,
+                "safety": self.safety.model_copy(update={"classifier": _weights(folder, self.safety.classifier)}),
                 "storage": self.storage.model_copy(update={"files": files, "database": database}),
             }
+        )
+
+    def painters(self) -> tuple[PainterSettings, ...]:
+        """How each worker shall use its device, and look at what it has painted: one entry, one worker."""
+        safety = self.safety
+        return tuple(
+            replace(painter, classifier=safety.classifier, classifier_label=safety.label)
+            for painter in self.generation.painters()
         )
 
     def _network(self, name: str, source: str) -> str:
@@ -155,6 +168,13 @@ def load_config(path: Path | None = None) -> Config:
             key="generation.model",
             value=shown(config.generation.model),
             allowed=", ".join(config.models),
+        )
+    if config.safety.classifier and not config.safety.label:
+        raise ConfigInvalid(
+            place=place(("safety", "label"), path),
+            key="safety.label",
+            value=shown(config.safety.label),
+            allowed="the label of the classifier that stands for what is not wanted",
         )
     return config.settled(path.absolute().parent)
 

@@ -19,6 +19,7 @@ from generation.clock import Clock
 from generation.engine.settings import EngineSettings, PainterSettings
 from generation.intake.limits import IntakeLimits
 from generation.queue.settings import QueueSettings
+from generation.safety import SafetyPolicy, Verdict
 from generation.samplers import SAMPLER_NAMES
 
 SQLITE = "sqlite+aiosqlite:///"
@@ -169,6 +170,8 @@ class QueueSection(Section):
 class QuotaSection(Section):
     daily_credits: Annotated[Whole, Field(ge=0, le=1_000_000)] = 100
     max_queued_jobs: Annotated[Whole, Field(ge=1, le=1000)] = 10
+    relaxed_jobs_per_day: Annotated[Whole, Field(ge=0, le=100_000)] = 25
+    max_queued_relaxed_jobs: Annotated[Whole, Field(ge=1, le=1000)] = 4
 
 
 class LimitsSection(Section):
@@ -192,6 +195,24 @@ class LimitsSection(Section):
     def intake(self) -> IntakeLimits:
         """What the intake of uploaded pictures is told of this section."""
         return IntakeLimits(megabytes=self.upload_megabytes, pixels=self.upload_pixels)
+
+
+class SafetySection(Section):
+    classifier: Annotated[str, Takes("a Hugging Face id, a folder, or nothing")] = ""
+    label: Annotated[str, Takes("one of the classifier's labels")] = ""
+    threshold: Annotated[Number, Field(gt=0, le=1), Takes("above 0, up to 1")] = 0.5
+    action: Literal["spoiler", "block"] = "block"
+    age_restricted_action: Literal["deliver", "spoiler", "block"] = "spoiler"
+
+    def policy(self) -> SafetyPolicy | None:
+        """What the queue does by the classifier's scores; None without a classifier."""
+        if not self.classifier:
+            return None
+        return SafetyPolicy(
+            threshold=self.threshold,
+            action=Verdict(self.action),
+            age_restricted_action=Verdict(self.age_restricted_action),
+        )
 
 
 class StorageSection(Section):

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bot.config import PROGRAM_FOLDER, Config, read_token
-from bot.config_sections import ModelSection
+from bot.config_sections import ModelSection, SafetySection
 from generation.embeddings import scan_embeddings
 from generation.loras import scan_loras
+from generation.safety_labels import ClassifierUnusable, check_classifier
 from generation.styles import StylesInvalid, load_styles
 from generation.weights import (
     MODEL_INDEX,
@@ -33,7 +34,12 @@ from storage.storage import open_storage
 
 PACKAGES = ("discord.py", "torch", "diffusers", "transformers", "peft", "sqlalchemy")
 # What works with SDXL where nothing is configured.
-EXAMPLES = {"upscaler": "caidas/swin2SR-classical-sr-x2-64", "segmenter": "CIDAS/clipseg-rd64-refined"}
+EXAMPLES = {
+    "upscaler": "caidas/swin2SR-classical-sr-x2-64",
+    "segmenter": "CIDAS/clipseg-rd64-refined",
+    "classifier": "Falconsai/nsfw_image_detection",
+}
+EXAMPLE_LABEL = "nsfw"  # of that classifier
 PROBE_SECONDS = 180.0  # torch takes its time to load from a cold disk
 
 # ok: as it should be. note: works, but worth knowing. todo: does not work until somebody does something.
@@ -58,11 +64,12 @@ async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
     """
     return [
         _python(),
-        *_drawing(config, await (ask or ask_painter)(config)),
+        *_drawing(config, described := await (ask or ask_painter)(config)),
         *await asyncio.to_thread(_other_weights, config),
         *_loras(config),
         *_embeddings(config),
         _styles(config),
+        _classifier(config.safety, described),
         await _database(config),
         await asyncio.to_thread(_files, config.storage.files),
         _token(),
@@ -80,6 +87,8 @@ async def ask_painter(config: Config) -> Mapping[str, Any]:
         "dtype": config.generation.dtype,
         "source": model.source,
         "variant": model.variant or None,
+        "classifier": config.safety.classifier,
+        "label": config.safety.label,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -214,6 +223,35 @@ def _styles(config: Config) -> Finding:
     except StylesInvalid as error:
         return Finding(topic="styles", state="todo", key="styles_invalid", fields=error.fields)
     return Finding(topic="styles", state="ok", key="styles", fields={"count": len(styles), "names": ", ".join(styles)})
+
+
+def _classifier(safety: SafetySection, described: Mapping[str, Any]) -> Finding:
+    """What looks at the pictures; where torch cannot be asked, what is to be read of it without."""
+    if not safety.classifier:
+        example = EXAMPLES["classifier"]
+        fields: dict[str, object] = {"example": example, "label": EXAMPLE_LABEL, "command": command_for(example)}
+        return Finding(topic="safety", state="ok", key="no_classifier", fields=fields)
+    told: Mapping[str, str] = described.get("classifier", {"state": "found", "reason": ""})
+    state, reason = told["state"], told["reason"]
+    try:
+        check_classifier(safety.classifier, safety.label)
+    except ClassifierUnusable as error:
+        state, reason = "wrong", str(error.fields["reason"])
+    fields = {
+        "source": safety.classifier,
+        "label": safety.label,
+        "threshold": safety.threshold,
+        "action": safety.action,
+        "age_restricted_action": safety.age_restricted_action,
+        "reason": reason,
+        "command": command_for(safety.classifier),
+    }
+    keys: dict[str, tuple[State, str]] = {
+        "found": ("ok", "classifier"),
+        "absent": ("note", "classifier_absent"),
+        "wrong": ("todo", "classifier_wrong"),
+    }
+    return Finding(topic="safety", state=keys[state][0], key=keys[state][1], fields=fields)
 
 
 async def _database(config: Config) -> Finding:

@@ -25,6 +25,7 @@ from generation.errors import LimnerError
 from generation.job import Job, JobStatus
 from generation.queue.dispatcher import Dispatcher
 from generation.queue.listener import JobProgress
+from generation.safety_labels import check_classifier
 from storage.errors import FilesUnwritable
 from storage.migrations import migrate
 from storage.storage import Storage, open_storage
@@ -94,6 +95,7 @@ async def draw(
 async def _draw(
     config: Config, text: str, storage: Storage, on_progress: OnProgress, engine_settings: EngineSettings
 ) -> Drawing:
+    await asyncio.to_thread(check_classifier, config.safety.classifier, config.safety.label)
     catalogue = await asyncio.to_thread(build_catalogue, config)
     # The dispatcher finds the job in storage when it starts: nothing runs for a request that is refused.
     orders = Orders(storage=storage, catalogue=catalogue, config=config, rules=Rules(), submit=lambda job: None)
@@ -101,7 +103,7 @@ async def _draw(
 
     instance, clock, waiter = f"imagine-{secrets.token_hex(4)}", SystemClock(), _Waiter(on_progress)
     engine = LocalEngine(
-        config.generation.painters()[:1],
+        config.painters()[:1],
         instance=instance,
         clock=clock,
         preload=catalogue.model(ordered.recipes[0].model),
@@ -115,6 +117,7 @@ async def _draw(
         settings=config.queue.dispatcher(),
         clock=clock,
         instance=instance,
+        safety=config.safety.policy(),
     )
     await engine.start()
     try:

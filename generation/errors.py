@@ -11,6 +11,7 @@
     ├── WorkerError                one attempt failed; the job may be tried again
     │   ├── OutOfMemory            the device's memory did not hold the batch
     │   ├── WorkerLost             the worker's process died or stopped answering
+    │   ├── PictureUnchecked       the image classifier did not look at a picture, so it must not be delivered
     │   └── PaintingFailed         anything else that went wrong while painting
     ├── ModelUnavailable           weights are missing, broken, pickled or of the wrong kind: trying again is of no use
     ├── NothingFound               what a mask's words name is not to be seen in the source
@@ -99,6 +100,12 @@ class WorkerLost(WorkerError):
     """The worker's process died or stopped answering. Fields: `detail`."""
 
     key = "worker_lost"
+
+
+class PictureUnchecked(WorkerError):
+    """A picture that was to be looked at by the image classifier was not. Fields: `detail`."""
+
+    key = "picture_unchecked"
 
 
 class PaintingFailed(WorkerError):

@@ -47,11 +47,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A painted picture: PNG bytes that carry their recipe, and its size in pixels."""
+    """A painted picture: PNG bytes that carry their recipe, and its size in pixels.
+
+    `score` is how likely it shows what the configured image classifier looks for, 0 to 1; None where there is none.
+    """
 
     png: bytes
     width: int
     height: int
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

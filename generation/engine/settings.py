@@ -17,7 +17,9 @@ class PainterSettings:
     it. `vram` "full" keeps everything on the device, "medium" only the model at work, "low" only the layer at work.
     `preview_every` is in denoising steps, 0 for no previews. `threads` is for CPU kernels, None for torch's own choice.
     `upscaler` is where a super-resolution network is (a transformers folder or id of Swin2SR, or a .safetensors file of
-    the ESRGAN family), `segmenter` where one that finds things by words is (CLIPSeg); '' for none.
+    the ESRGAN family), `segmenter` where one that finds things by words is (CLIPSeg); '' for none. `classifier` is
+    where an image classifier is (a transformers folder or id), which gives each finished picture a score for its label
+    `classifier_label`; '' for none.
     """
 
     device: str = "auto"
@@ -27,6 +29,8 @@ class PainterSettings:
     threads: int | None = None
     upscaler: str = ""
     segmenter: str = ""
+    classifier: str = ""
+    classifier_label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

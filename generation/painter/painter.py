@@ -24,6 +24,7 @@ from generation.painter.forward_pass import paint_pass
 from generation.painter.models import LoadedModel, load_model
 from generation.painter.progress import BatchProgress
 from generation.painter.refiner import LoadedRefiner, load_refiner
+from generation.painter.safety import SafetyClassifier
 from generation.painter.schedulers import own_name
 from generation.painter.weirdness import made_weird
 from generation.picture import encode_png
@@ -34,9 +35,13 @@ class Painter:
     """One painter on one device. Not thread-safe: the pipelines keep the state of the call on themselves."""
 
     def __init__(self, settings: PainterSettings) -> None:
-        """Raises `ModelUnavailable` for a device that this machine lacks."""
+        """Raises `ModelUnavailable` for a device that this machine lacks, and for an image classifier that is not there.
+
+        The classifier is loaded here and not when it is first needed: without it nothing may be painted at all.
+        """
         self._settings = settings
         self._placement = choose_placement(settings)
+        self._classifier = SafetyClassifier.of(settings, self._placement)
         self._aids = Aids(settings, self._placement)
         self._model: LoadedModel | None = None
         self._refiner: LoadedRefiner | None = None  # the model's
@@ -61,8 +66,8 @@ class Painter:
 
         `on_progress` and `cancelled` are called after each denoising step, in this thread. Raises `PaintingCancelled`
         within one step of `cancelled()` being true, `OutOfMemory` when not even one picture fits, `ModelUnavailable`
-        when the model or a LoRA cannot be loaded, and `PaintingFailed` for a batch that cannot be painted. Other errors
-        of torch and diffusers pass through.
+        when the model or a LoRA cannot be loaded, `PictureUnchecked` where the image classifier gives no score, and
+        `PaintingFailed` for a batch that cannot be painted. Other errors of torch and diffusers pass through.
         """
         with _out_of_memory_told():
             return self._paint(batch, on_progress, cancelled)
@@ -77,7 +82,7 @@ class Painter:
         if recipe.steps_to_run == 0:
             # Too little strength for a single step: the canvas itself.
             images = [canvas.finish(canvas.picture) for canvas in canvases if canvas]
-            return Painted(pictures=_pictures(images, batch), seconds=time.perf_counter() - started)
+            return Painted(pictures=self._pictures(images, batch), seconds=time.perf_counter() - started)
         model = self._loaded(batch.model)
         refiner = self._refiner_of(model) if recipe.refine else None
 
@@ -101,8 +106,8 @@ class Painter:
             if refiner is not None:
                 refiner.pipeline.maybe_free_model_hooks()
 
-        # 3. Encode the pictures, each with its recipe
-        pictures = _pictures(images, batch, sampler=own_name(model.scheduler))
+        # 3. Let the classifier look at them, and encode them, each with its recipe
+        pictures = self._pictures(images, batch, sampler=own_name(model.scheduler))
         return Painted(pictures=pictures, seconds=time.perf_counter() - started)
 
     def _pieces(
@@ -153,6 +158,20 @@ class Painter:
             self._free_memory()
         return [images[index] for index in range(len(pieces))]
 
+    def _pictures(
+        self, images: Sequence[Image.Image], batch: Batch, *, sampler: str | None = None
+    ) -> tuple[Picture, ...]:
+        """The batch's pictures as files that carry their recipes, with the classifier's scores."""
+        return tuple(
+            Picture(
+                png=encode_png(image, task.recipe, sampler=sampler),
+                width=image.width,
+                height=image.height,
+                score=None if self._classifier is None else self._classifier.score(image),
+            )
+            for image, task in zip(images, batch.tasks, strict=True)
+        )
+
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
         if self._model is None or self._model.spec != spec:
             self._model = self._refiner = None  # two models at once would not fit
@@ -198,11 +217,3 @@ def _check(batch: Batch) -> None:
     """Raises `PaintingFailed` for a batch that this painter would paint wrongly."""
     if len({task.recipe.batch_key() for task in batch.tasks}) > 1:
         raise PaintingFailed(detail="recipes of different batch keys in one batch")
-
-
-def _pictures(images: Sequence[Image.Image], batch: Batch, *, sampler: str | None = None) -> tuple[Picture, ...]:
-    """The batch's pictures as files that carry their recipes."""
-    return tuple(
-        Picture(png=encode_png(image, task.recipe, sampler=sampler), width=image.width, height=image.height)
-        for image, task in zip(images, batch.tasks, strict=True)
-    )

@@ -7,24 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPSegForImageSegmentation, ViTImageProcessorPil
 
 from generation.errors import ModelUnavailable, NothingFound
-from generation.painter.checkpoints import WrongCheckpoint, read_json, refuse_pickle
+from generation.painter.checkpoints import WrongCheckpoint, read_json
 from generation.painter.devices import Placement
+from generation.painter.network_files import check_whole, find_network, first_line
 
 # How likely a pixel is to belong to what the words name. Below one half, because a rest of the old thing beside a new
 # one is worse than a little more that is painted anew.
 LIKELY_ENOUGH = 0.4
 # What is smaller than this share of the picture is a speck and not the thing that was meant.
 LEAST_SHARE = 1 / 1000
-# Of a repository; others are the same weights as pickles.
-FILES = ("*.json", "*.txt", "*.safetensors")
 
 
 class Segmenter:
@@ -50,11 +47,11 @@ class Segmenter:
             network, loading = CLIPSegForImageSegmentation.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
             )
-            _check_whole(loading)
+            check_whole(loading, "CLIPSeg")
         except WrongCheckpoint as error:
             raise ModelUnavailable(name=f"segmenter {source}", reason=str(error)) from error
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-            reason = f"its files are broken or not those of a CLIPSeg ({_first_line(error)})"
+            reason = f"its files are broken or not those of a CLIPSeg ({first_line(error)})"
             raise ModelUnavailable(name=f"segmenter {source}", reason=reason) from error
         device = placement.device if placement.vram == "full" else torch.device("cpu")
         return cls(network.eval().to(device), tokenizer, image_processor, device)
@@ -83,30 +80,8 @@ class Segmenter:
 
 
 def _find(source: str) -> Path:
-    """The network's folder on this machine; downloads a hub model, unless HF_HUB_OFFLINE is set."""
-    folder = Path(source).expanduser()
-    refuse_pickle(folder)
-    if not folder.is_dir():
-        if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
-            raise WrongCheckpoint(f"there is no folder {folder}")
-        try:
-            folder = Path(snapshot_download(source, allow_patterns=list(FILES)))
-        except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
-            raise WrongCheckpoint(
-                f"there is no folder {source} here, and the Hugging Face model of that name could not be fetched"
-                f" ({_first_line(error)}); with a connection, `hf download {source}` fetches it"
-            ) from error
+    """The network's folder on this machine. Raises `WrongCheckpoint`."""
+    folder = find_network(source)
     if read_json(folder / "config.json").get("model_type") != "clipseg":
         raise WrongCheckpoint(f"what is in {folder} is no CLIPSeg")
     return folder
-
-
-def _check_whole(loading: dict[str, Any]) -> None:
-    """What is missing or of another shape in the files would be left as random numbers."""
-    if lacking := sorted({*loading["missing_keys"], *(str(key) for key in loading.get("mismatched_keys", ()))}):
-        raise WrongCheckpoint(f"no whole CLIPSeg is there: {len(lacking)} weights are missing, such as {lacking[0]}")
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

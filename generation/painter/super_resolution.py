@@ -20,6 +20,7 @@ from transformers import Swin2SRForImageSuperResolution
 from generation.errors import ModelUnavailable
 from generation.painter.checkpoints import WrongCheckpoint, refuse_pickle
 from generation.painter.devices import Placement
+from generation.painter.network_files import first_line
 from generation.painter.tiled_unet import tile_weights
 from generation.tiles import tile_starts
 
@@ -51,7 +52,7 @@ class Upscaler:
         except WrongCheckpoint as error:
             raise _unavailable(source, str(error)) from error
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-            raise _unavailable(source, f"no Swin2SR was found there ({_first_line(error)})") from error
+            raise _unavailable(source, f"no Swin2SR was found there ({first_line(error)})") from error
         network.eval().to(placement.device)
         return cls(
             lambda pixels: network(pixel_values=pixels).reconstruction,
@@ -115,8 +116,3 @@ class Upscaler:
 def _unavailable(source: str, reason: str) -> ModelUnavailable:
     hint = f"; with a connection, `hf download {source}` fetches it" if source.count("/") == 1 else ""
     return ModelUnavailable(name=f"upscaler {source}", reason=reason + hint)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

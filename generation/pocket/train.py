@@ -1,7 +1,7 @@
 """`python -m generation.pocket.train`: makes Pocket SDXL from nothing.
 
 Stages, each resumable from what is in the work folder: scenes → vae → latents → unet → export → loras → lcm → refiner →
-segmenter → upscaler. Those after the export only read the exported model.
+segmenter → upscaler → safety. Those after the export only read the exported model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-STAGES = ("scenes", "vae", "latents", "unet", "export", "loras", "lcm", "refiner", "segmenter", "upscaler")
+STAGES = ("scenes", "vae", "latents", "unet", "export", "loras", "lcm", "refiner", "segmenter", "upscaler", "safety")
 HERE = Path(__file__).parent
 
 
@@ -23,14 +23,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--unet-minutes", type=float, default=100.0)
     parser.add_argument("--unet-learning-rate", type=float, default=1e-3, help="at the start of the line down to 0")
     parser.add_argument("--lora-minutes", type=float, default=6.0, help="for each of the two")
-    parser.add_argument("--lcm-minutes", type=float, default=8.0, help="of processor time, as for the next three")
+    parser.add_argument("--lcm-minutes", type=float, default=8.0, help="of processor time, as for those that follow")
     parser.add_argument("--refiner-minutes", type=float, default=4.0)
     parser.add_argument("--segmenter-minutes", type=float, default=6.0)
     parser.add_argument("--upscaler-minutes", type=float, default=4.0)
+    parser.add_argument("--safety-minutes", type=float, default=4.0)
     parser.add_argument("--encoded-share", type=float, default=0.5, help="share of the scenes that the UNet is shown")
     parser.add_argument("--model", type=Path, default=HERE / "weights", help="where to export to")
     parser.add_argument("--loras", type=Path, default=HERE / "loras", help="where LoRAs are written")
-    parser.add_argument("--extras", type=Path, default=HERE, help="where the last three write their folders")
+    parser.add_argument("--extras", type=Path, default=HERE, help="where the last four write their folders")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     if unknown := set(options.stages) - set(STAGES):
@@ -86,6 +87,10 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
 
             folder = options.extras / "upscaler"
             train_upscaler(options.work, options.model, folder, options.upscaler_minutes, options.seed)
+        case "safety":
+            from generation.pocket.safety_training import train_safety
+
+            train_safety(options.work, options.model, options.extras / "safety", options.safety_minutes, options.seed)
 
 
 if __name__ == "__main__":

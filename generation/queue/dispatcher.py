@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,10 +26,11 @@ from generation.queue.outlooks import Outlooks
 from generation.queue.policy import FairQueue, QueuedJob
 from generation.queue.running import RunningBatch
 from generation.queue.settings import QueueSettings
-from generation.queue.settling import Settling
+from generation.queue.settling import OnBlocked, Settling
 from generation.queue.store import JobStore
 from generation.queue.trouble import Trouble
 from generation.queue.waiting import comes_within, unless
+from generation.safety import SafetyPolicy
 
 __all__ = ["SOURCE_GONE", "Dispatcher", "JobProgress", "Outlook", "QueueListener", "QueueSettings"]
 
@@ -46,7 +48,10 @@ class Dispatcher:
         settings: QueueSettings,
         clock: Clock,
         instance: str,
+        safety: SafetyPolicy | None = None,
+        on_blocked: OnBlocked | None = None,
     ) -> None:
+        """`safety` is what the workers' image classifier decides about, None where they have none."""
         self._store = store
         self._engine = engine
         self._catalogue = catalogue
@@ -57,8 +62,15 @@ class Dispatcher:
         self._queue = FairQueue()
         self._speeds = Speeds(catalogue)
         self._trouble = Trouble(settings, clock)
+        self._safety = safety
         self._settling = Settling(
-            store=store, queue=self._queue, catalogue=catalogue, listener=listener, trouble=self._trouble
+            store=store,
+            queue=self._queue,
+            catalogue=catalogue,
+            listener=listener,
+            trouble=self._trouble,
+            safety=safety,
+            on_blocked=on_blocked,
         )
         # In order of their start; a worker's next one may begin while its last one is still being settled.
         self._running: list[RunningBatch] = []
@@ -230,7 +242,7 @@ class Dispatcher:
     async def _paint(self, running: RunningBatch, batch: Batch) -> None:
         def on_progress(progress: Progress) -> None:
             for job_id, told in running.advance(batch, progress, self._clock.monotonic()).items():
-                self._listener.job_progress(job_id, told)
+                self._listener.job_progress(job_id, self._seemly(running.jobs[job_id], told))
 
         if not running.wanted_jobs():
             return
@@ -251,6 +263,12 @@ class Dispatcher:
             running.teach(self._speeds, batch, painted, self._clock.monotonic())
             for job in running.wanted_jobs():
                 await self._settling.finish(running, job, running.pictures(batch, painted, job.id))
+
+    def _seemly(self, job: Job, progress: JobProgress) -> JobProgress:
+        """Without the previews where the picture may yet be hidden: no classifier looks at those."""
+        if self._safety is None or self._safety.shows_previews(age_restricted=job.age_restricted, spoiler=job.spoiler):
+            return progress
+        return replace(progress, previews=())
 
     async def _drain(self) -> None:
         """Let running batches end for as long as the grace lasts, then hand back what is still being painted."""

@@ -36,10 +36,19 @@ class JobStore(Protocol):
     async def retry(self, job_id: int, *, worker: str) -> bool:
         """Running → queued after a failed attempt (the attempt counts)."""
 
-    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> Job | None:
+    async def finish(
+        self, job_id: int, *, worker: str, pictures: Sequence[Picture], spoiler: bool = False
+    ) -> Job | None:
         """Running → done: pictures kept and credits settled in one transaction. The job as it is then.
 
-        None: not ours any more.
+        `spoiler`: from now on the job's pictures are shown behind one, whatever was ordered. None: not ours any more.
+        """
+
+    async def block(self, job_id: int, *, worker: str, score: float) -> bool:
+        """Running → failed with `generation.safety.PICTURE_BLOCKED`, for pictures that must not be seen.
+
+        Credits are given back and the server's moderators find it in their log, in the same transaction. The pictures
+        are not kept. `score` is the one that decided.
         """
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:

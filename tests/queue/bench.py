@@ -13,6 +13,7 @@ from generation.clock import SystemClock
 from generation.job import Job, JobKind, JobStatus, NewJob
 from generation.queue.dispatcher import Dispatcher, JobProgress, QueueSettings
 from generation.recipe import Recipe, Source
+from generation.safety import SafetyPolicy
 from tests.queue.memory_store import MemoryStore
 from tests.queue.scripted_engine import ScriptedEngine
 
@@ -87,6 +88,7 @@ class Bench:
     engine: ScriptedEngine
     ear: Ear
     dispatcher: Dispatcher
+    blocked: list[tuple[int, float]]  # jobs and scores, as they were told
     run: asyncio.Task[None] | None = None
 
     def submit(self, new: NewJob) -> Job:
@@ -101,12 +103,18 @@ class Bench:
         await until(lambda: {job.id for job in jobs} <= {job.id for job in self.ear.ended})
 
 
-def new_bench(*workers: str, settings: QueueSettings = QUICK, store: MemoryStore | None = None) -> Bench:
+def new_bench(
+    *workers: str,
+    settings: QueueSettings = QUICK,
+    store: MemoryStore | None = None,
+    safety: SafetyPolicy | None = None,
+) -> Bench:
     """Everything made, nothing started."""
     clock = SystemClock()
     store = store or MemoryStore(clock)
     engine = ScriptedEngine(*workers)
     ear = Ear()
+    blocked: list[tuple[int, float]] = []
     dispatcher = Dispatcher(
         store=store,
         engine=engine,
@@ -115,8 +123,10 @@ def new_bench(*workers: str, settings: QueueSettings = QUICK, store: MemoryStore
         settings=settings,
         clock=clock,
         instance="here",
+        safety=safety,
+        on_blocked=lambda job, score: blocked.append((job.id, score)),
     )
-    return Bench(store=store, engine=engine, ear=ear, dispatcher=dispatcher)
+    return Bench(store=store, engine=engine, ear=ear, dispatcher=dispatcher, blocked=blocked)
 
 
 @contextlib.asynccontextmanager

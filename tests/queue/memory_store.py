@@ -13,13 +13,15 @@ from generation.clock import Clock
 from generation.engine.protocol import Picture
 from generation.errors import WorkerLost
 from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob, may_become
+from generation.safety import PICTURE_BLOCKED
 
 
 class MemoryStore:
     """Implements `JobStore`.
 
-    `settled` counts how often each job was paid for, `pictures` holds what was kept. An exception in `failures[verb]`
-    is raised by the next call of that verb, before anything is done, or after it is done for `f"after {verb}"`.
+    `settled` counts how often each job was paid for, `pictures` holds what was kept, `blocked` the scores of those that
+    were not. An exception in `failures[verb]` is raised by the next call of that verb, before anything is done, or
+    after it is done for `f"after {verb}"`.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -27,6 +29,7 @@ class MemoryStore:
         self.pictures: dict[int, Sequence[Picture]] = {}
         self.settled: Counter[int] = Counter()
         self.refunded: Counter[int] = Counter()
+        self.blocked: dict[int, float] = {}
         self.sources: dict[str, bytes] = {}
         self.served: dict[int, int] = {}
         self.failures: dict[str, list[Exception]] = {}
@@ -78,7 +81,9 @@ class MemoryStore:
         self._become(job_id, JobStatus.QUEUED)
         return True
 
-    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> Job | None:
+    async def finish(
+        self, job_id: int, *, worker: str, pictures: Sequence[Picture], spoiler: bool = False
+    ) -> Job | None:
         await self._enter("finish")
         if not self._leased_to(job_id, worker):
             return None
@@ -86,8 +91,20 @@ class MemoryStore:
         self.pictures[job_id] = pictures
         self.settled[job_id] += 1
         self._become(job_id, JobStatus.DONE)
+        if spoiler:
+            self.jobs[job_id] = dataclasses.replace(self.jobs[job_id], spoiler=True)
         self._fail("after finish")
         return self.jobs[job_id]
+
+    async def block(self, job_id: int, *, worker: str, score: float) -> bool:
+        await self._enter("block")
+        if not self._leased_to(job_id, worker):
+            return False
+        self._become(job_id, JobStatus.FAILED, error=PICTURE_BLOCKED)
+        self.refunded[job_id] += 1
+        self.blocked[job_id] = score
+        self._fail("after block")
+        return True
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         await self._enter("fail")

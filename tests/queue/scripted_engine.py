@@ -25,7 +25,10 @@ class _Seat:
 
 
 class ScriptedEngine:
-    """Implements `Engine`. Prompts: `wait` (until `release`), `lost`, `memory`, `unavailable`, `unfit`, `bug`."""
+    """Implements `Engine`. Prompts: `wait` (until `release`), `lost`, `memory`, `unavailable`, `unfit`, `bug`.
+
+    A picture has the score of its prompt, `score:0.5`.
+    """
 
     def __init__(self, *workers: str) -> None:
         self.release = asyncio.Event()
@@ -75,7 +78,13 @@ class ScriptedEngine:
             seat.info = replace(seat.info, model=batch.model.name, loras=loras)
             self._become(seat, WorkerState.IDLE)
         pictures = tuple(
-            Picture(png=task.recipe.prompt.encode() + (task.source or b""), width=8, height=8) for task in batch.tasks
+            Picture(
+                png=task.recipe.prompt.encode() + (task.source or b""),
+                width=8,
+                height=8,
+                score=_score(task.recipe.prompt),
+            )
+            for task in batch.tasks
         )
         return Painted(pictures=pictures, seconds=0.5)
 
@@ -121,3 +130,8 @@ class ScriptedEngine:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _score(prompt: str) -> float | None:
+    scores = [word.removeprefix("score:") for word in prompt.split() if word.startswith("score:")]
+    return float(scores[0]) if scores else None
