@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bot.config import Config
     from bot.messages import Messages
     from generation.queue.listener import JobProgress
+    from storage.backup import Contents
 
 cli = typer.Typer(
     help="Limner: a self-hosted /imagine for Discord, with SDXL on your own hardware.",
@@ -154,6 +155,39 @@ def migrate(config: ConfigOption = None) -> None:
 
 
 @cli.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="The folder to make; it must not be there, or be empty.")],
+    config: ConfigOption = None,
+) -> None:
+    """Copy the database and the pictures, also while the bot runs."""
+    settings = _configured(config)
+    from storage.backup import back_up
+
+    contents = back_up(database=settings.storage.database, files=settings.storage.files, target=target)
+    _tell_contents("cli.backed_up", target, contents)
+    if contents.missing or contents.damaged:
+        missing, damaged = len(contents.missing), len(contents.damaged)
+        _fail(_messages().say("cli.backup_lacks", missing=missing, damaged=damaged), 1)
+
+
+@cli.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="A folder that `backup` made.")], config: ConfigOption = None
+) -> None:
+    """Put a backup back where there is no database. Stop the bot first."""
+    settings = _configured(config)
+    from bot.single_instance import only_instance
+    from storage.backup import restore
+    from storage.database import REVISION
+
+    with only_instance(settings.storage.database):
+        contents = restore(source=source, database=settings.storage.database, files=settings.storage.files)
+    _tell_contents("cli.restored", source, contents)
+    if contents.revision != REVISION:
+        print(_messages().say("cli.restored_older"))
+
+
+@cli.command()
 def bench(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Measure this machine: start, memory, answers under load, overhead, pictures per second."""
     settings = _load(config)
@@ -161,6 +195,20 @@ def bench(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     from bot.bench import run
 
     run(settings, json=as_json)
+
+
+def _tell_contents(key: str, path: Path, contents: Contents) -> None:
+    print(
+        _messages().say(
+            key,
+            path=path,
+            created_at=contents.created_at,
+            jobs=contents.jobs,
+            images=contents.images,
+            files=contents.files,
+            size=f"{contents.bytes / 1e6:.1f} MB",
+        )
+    )
 
 
 def _configured(path: Path | None) -> Config:

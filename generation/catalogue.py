@@ -1,10 +1,15 @@
-"""What can be drawn with: models, LoRAs and styles by name. Plain values; no weights are loaded here."""
+"""What can be drawn with: models, LoRAs and styles by name. No weights are loaded here.
+
+There is one `Catalogue` in a program, and everybody who needs a name holds it. When files were added or taken away,
+`become` changes that one in place, between two steps of the event loop: whoever asks next finds what there is now.
+What was ordered before keeps its recipe; a job whose LoRA has gone fails when its turn comes, with its credits back.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,9 +89,9 @@ class Style:
     pocket: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Catalogue:
-    """All models, LoRAs, embeddings and styles of this server, by name.
+    """All models, LoRAs, embeddings and styles of this server, by name. Changed by `become` alone.
 
     `default_model` is drawn with when none is named. `super_resolution` and `finds_by_words` tell whether a network for
     it is configured.
@@ -99,6 +104,11 @@ class Catalogue:
     embeddings: Mapping[str, EmbeddingSpec] = field(default_factory=dict)
     super_resolution: bool = False
     finds_by_words: bool = False
+
+    def become(self, newer: Catalogue) -> None:
+        """Hold what the newer one holds, for everybody who holds this one. To be called on the event loop."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(newer, part.name))
 
     def model(self, name: str | None = None) -> ModelSpec:
         """The model of that name, or the default one. Raises `UnknownName`."""

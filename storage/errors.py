@@ -4,10 +4,15 @@ LimnerError
 ├── RequestRejected
 │   ├── OutOfCredits           the order costs more than the person may spend now
 │   ├── TooManyJobs            the person has as many unfinished jobs as one may have
-│   └── TooManyNewJobs         … or would have more with those that are ordered now
+│   ├── TooManyNewJobs         … or would have more with those that are ordered now
+│   ├── TooManyRelaxedToday    the person would have ordered more relaxed jobs than one may a day
+│   └── TooManyRelaxedWaiting  … or would have more of them unfinished than one may
 ├── StorageUnavailable         the database cannot be reached or opened
 ├── StorageOutdated            the database has another schema than this program
-└── FilesUnwritable            a file cannot be written: disk full, no permission
+├── FilesUnwritable            a file cannot be written: disk full, no permission
+├── BackupElsewhere            the database is not a file: its own programs back it up
+├── BackupUnsound              a backup, or what it would be made of, is damaged or not whole
+└── FolderTaken                where something is to be written, something is already
 """
 
 from __future__ import annotations
@@ -36,6 +41,18 @@ class TooManyNewJobs(RequestRejected):
     key = "too_many_new_jobs"
 
 
+class TooManyRelaxedToday(RequestRejected):
+    """More relaxed jobs than a member may order a day. Fields: `wanted`, `ordered`, `limit`, `renews_at` (aware UTC)."""
+
+    key = "too_many_relaxed_today"
+
+
+class TooManyRelaxedWaiting(RequestRejected):
+    """More relaxed jobs than a member may have queued and running. Fields: `wanted`, `waiting`, `limit`."""
+
+    key = "too_many_relaxed_waiting"
+
+
 class StorageUnavailable(LimnerError):
     """The database cannot be reached or opened. Fields: `database` (its URL without a password), `detail`."""
 
@@ -55,3 +72,21 @@ class FilesUnwritable(LimnerError):
     """A file or its folder cannot be written. Fields: `path`, `detail` (the system's words for it)."""
 
     key = "files_unwritable"
+
+
+class BackupElsewhere(LimnerError):
+    """The database is not a file that we can copy. Fields: `database` (its URL without a password), `files`."""
+
+    key = "backup_elsewhere"
+
+
+class BackupUnsound(LimnerError):
+    """A backup, or what it would be made of, is damaged or not whole. Fields: `path`, `reason`."""
+
+    key = "backup_unsound"
+
+
+class FolderTaken(LimnerError):
+    """Something is already where a backup, or a database from one, is to be written. Fields: `path`."""
+
+    key = "folder_taken"
