@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.flag_values import RAW
 from bot.flags import Request
+from bot.rules.relax import RelaxOff
 from generation.aspect import parse_aspect
 from generation.errors import InvalidAspect
 from generation.job import Priority
@@ -82,19 +83,25 @@ class MemberDefaults:
 class Defaults:
     """Members' defaults in storage."""
 
-    def __init__(self, *, storage: Storage, catalogue: Catalogue) -> None:
+    def __init__(self, *, storage: Storage, catalogue: Catalogue, relax: bool) -> None:
+        """`relax` tells whether there are relaxed orders here."""
+        self.relax = relax
         self._storage = storage
         self._catalogue = catalogue
 
     async def of(self, user_id: int) -> MemberDefaults:
         """What the member set."""
-        return MemberDefaults.read(await self._storage.settings.get("user", user_id, KEY), self._catalogue)
+        defaults = MemberDefaults.read(await self._storage.settings.get("user", user_id, KEY), self._catalogue)
+        return defaults if self.relax else replace(defaults, relax=False)
 
     async def change(self, user_id: int, **changes: Any) -> MemberDefaults:
         """Set some of them; None takes one away.
 
-        Raises `WeightsAbsent` or `WeightsGone` for a model that could not draw: each order would be refused.
+        Raises `WeightsAbsent` or `WeightsGone` for a model that could not draw, or `RelaxOff`: each order would be
+        refused.
         """
+        if changes.get("relax") and not self.relax:
+            raise RelaxOff
         model = changes.get("model")
         if model is not None and model != self._catalogue.default_model:
             await asyncio.to_thread(check_weights, self._catalogue.model(model))

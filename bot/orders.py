@@ -22,6 +22,7 @@ from generation.job import Job, JobKind, JobStatus, NewJob, Priority
 from generation.recipe import MAX_SEED
 from generation.weights import check_weights
 from storage.images import Image
+from storage.relaxing import RelaxLimits
 from storage.storage import Storage
 
 _SEED_FLAG = re.compile(r" --seed [0-9]+")
@@ -82,7 +83,10 @@ class Orders:
         submit: Callable[[Job], None],
         draw_seed: Callable[[], int] = random_seed,
     ) -> None:
-        self.defaults = Defaults(storage=storage, catalogue=catalogue)
+        self.relax_limits = RelaxLimits(
+            per_day=config.quota.relaxed_jobs_per_day, waiting=config.quota.max_queued_relaxed_jobs
+        )
+        self.defaults = Defaults(storage=storage, catalogue=catalogue, relax=self.relax_limits.per_day > 0)
         self._storage = storage
         self._catalogue = catalogue
         self._quota = config.quota

@@ -82,12 +82,8 @@ class SeriesOrders:
             for request, text in zip(requests, texts, strict=True)
         ]
         await self._orders.check(customer, new)
-        cost = sum(job.price for job in new)
         left = await self._storage.jobs.check_order(
-            customer.user_id,
-            customer.guild_id,
-            jobs=len(new),
-            cost=cost,
+            new,
             allowance=await self._orders.allowance(customer),
             max_queued=self._quota.max_queued_jobs,
         )
@@ -97,7 +93,7 @@ class SeriesOrders:
             channel_id=customer.channel_id,
             requests=texts,
             picture=None if picture is None else _as_json(picture, parent_image_id),
-            cost=cost,
+            cost=sum(job.price for job in new),
             lifetime=LIFETIME,
         )
         return Question(confirmation=confirmation, left=left)

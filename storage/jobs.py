@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.engine.protocol import Picture
 from generation.errors import WorkerLost
-from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob
+from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob, Priority
 from generation.queue.store import JobStore
 from storage import ledger
 from storage.database import Database
@@ -21,6 +22,8 @@ from storage.errors import TooManyJobs, TooManyNewJobs
 from storage.files import Files
 from storage.guilds import remember_guild
 from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs
+from storage.moderator_log import write_down
+from storage.relaxing import RelaxLimits, check_relaxed
 from storage.tables import ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
@@ -54,7 +57,7 @@ class Jobs(JobStore):
     async def order(
         self, new: NewJob, *, allowance: int | None, max_queued: int, request_key: str | None = None
     ) -> Job:
-        """Hold the cost and queue the job. When this returns, both are durable.
+        """Hold the price and queue the job. When this returns, both are durable.
 
         `allowance` is what the member may spend per UTC day unless a moderator set their own; None: no limit.
         `max_queued` is how many unfinished jobs a member may have. `request_key` (up to 100 characters) makes the order
@@ -71,12 +74,15 @@ class Jobs(JobStore):
         *,
         allowance: int | None,
         max_queued: int,
+        relax: RelaxLimits | None = None,
         request_keys: Sequence[str] | None = None,
     ) -> Sequence[Job]:
         """Order several jobs of one member at once: all of them or, if one cannot be taken, none.
 
-        As `order`, with a key for each; the same keys again give the first jobs. Raises `TooManyJobs`,
-        `TooManyNewJobs` or `OutOfCredits` (for all together); then nothing has changed.
+        As `order`, with a key for each; the same keys again give the first jobs. `answer_token` (up to 500 characters) is
+        what the answer to the order of a single job can be changed with. Raises `TooManyJobs`,
+        `TooManyNewJobs`, with `relax` what `check_relaxed` does, or `OutOfCredits` (for all together); then nothing has
+        changed.
         """
         user_id, guild_id = new[0].user_id, new[0].guild_id
         keys: Sequence[str | None] = request_keys or [None] * len(new)
@@ -87,6 +93,10 @@ class Jobs(JobStore):
             if request_keys is not None and (first := await _of_keys(session, request_keys)):
                 return first
             await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
+            if relax is not None:
+                relaxed = sum(job.priority is Priority.RELAX for job in new)
+                await check_relaxed(session, user_id, guild_id, wanted=relaxed, limits=relax, now=now)
+            new = await _with_parents_that_are_there(session, new)
             rows = [job_row(job, request_key=key, now=now) for job, key in zip(new, keys, strict=True)]
             session.add_all(rows)
             await session.flush()  # gives them the ids that their holds refer to
@@ -94,18 +104,26 @@ class Jobs(JobStore):
             return [job_of(row) for row in rows]
 
     async def check_order(
-        self, user_id: int, guild_id: int | None, *, jobs: int, cost: int, allowance: int | None, max_queued: int
+        self,
+        new: Sequence[NewJob],
+        *,
+        allowance: int | None,
+        max_queued: int,
+        relax: RelaxLimits | None = None,
     ) -> int | None:
-        """Whether so many jobs at that cost would be taken now: the credits that would be left, None for no limit.
+        """Whether these jobs would be taken now: the credits that would be left, None for no limit.
 
         Raises what `order_many` would.
         """
+        user_id, guild_id, price = new[0].user_id, new[0].guild_id, sum(job.price for job in new)
         async with self._database.reading() as session:
-            await _check_room(session, user_id, guild_id, wanted=jobs, max_queued=max_queued)
-            at_hand = await ledger.afford(
-                session, user_id, guild_id, cost, allowance=allowance, now=self._database.now()
-            )
-        return None if at_hand.available is None else at_hand.available - cost
+            now = self._database.now()
+            await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
+            if relax is not None:
+                relaxed = sum(job.priority is Priority.RELAX for job in new)
+                await check_relaxed(session, user_id, guild_id, wanted=relaxed, limits=relax, now=now)
+            at_hand = await ledger.afford(session, user_id, guild_id, price, allowance=allowance, now=now)
+        return None if at_hand.available is None else at_hand.available - price
 
     async def set_message(self, job_id: int, message_id: int) -> None:
         """Remember which message shows the job's status."""
@@ -285,6 +303,19 @@ async def _of_keys(session: AsyncSession, request_keys: Sequence[str]) -> Sequen
     rows = await session.scalars(select(JobRow).where(JobRow.request_key.in_(request_keys)))
     found = {row.request_key: job_of(row) for row in rows}
     return [found[key] for key in request_keys if key in found]
+
+
+async def _with_parents_that_are_there(session: AsyncSession, new: Sequence[NewJob]) -> Sequence[NewJob]:
+    """The jobs as they are, but without a parent that was deleted since somebody looked; the others stay till the end.
+
+    Without its file such a job fails when its turn comes, and its price is given back.
+    """
+    wanted = {job.parent_image_id for job in new} - {None}
+    if not wanted:
+        return new
+    held = select(ImageRow.id).where(ImageRow.id.in_(wanted)).with_for_update(read=True, key_share=True)
+    there = set(await session.scalars(held))
+    return [job if job.parent_image_id in there else replace(job, parent_image_id=None) for job in new]
 
 
 async def _check_room(

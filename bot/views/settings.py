@@ -88,7 +88,7 @@ def panel(services: Services, defaults: MemberDefaults, locale: str | None) -> t
         )
         for name, value in values.items()
     ]
-    switches = {name: getattr(defaults, name) for name in SWITCHES}
+    switches = {name: getattr(defaults, name) for name in SWITCHES if name != "relax" or services.orders.defaults.relax}
     lines += [say(f"settings.{name}_{'on' if on else 'off'}", locale) for name, on in switches.items()]
     items: list[LimnerItem[Any]] = [
         SettingMenu(name, _menu(name, names, values[name], say(f"settings.{name}", locale), unset))

@@ -123,7 +123,8 @@ async def test_whether_an_order_would_be_taken_can_be_asked_before(storage: Stor
     await ordered(storage)
 
     async def asked(jobs: int, cost: int, allowance: int | None = 10) -> int | None:
-        return await storage.jobs.check_order(ANNA, HARBOUR, jobs=jobs, cost=cost, allowance=allowance, max_queued=3)
+        new = [order(cost=cost if number == 0 else 0) for number in range(jobs)]
+        return await storage.jobs.check_order(new, allowance=allowance, max_queued=3)
 
     assert await asked(2, 8) == 0
     assert await asked(2, 800, None) is None

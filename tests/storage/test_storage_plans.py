@@ -13,7 +13,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 from storage_samples import ANNA, HARBOUR, WORKER, Clock, order, recipe
 
-from generation.job import JobStatus
+from generation.job import JobStatus, Priority
+from storage.relaxing import RelaxLimits
 from storage.storage import Storage
 
 Verb = Callable[[Storage, Clock], Awaitable[Any]]
@@ -30,6 +31,9 @@ VERBS: dict[str, Verb] = {
     "of_user in messages": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=None, statuses=list(JobStatus)),
     "counts": lambda storage, clock: storage.jobs.counts(ANNA, HARBOUR),
     "order": lambda storage, clock: storage.jobs.order(order(), allowance=10, max_queued=10, request_key="key"),
+    "order relaxed": lambda storage, clock: storage.jobs.order_many(
+        [order(priority=Priority.RELAX)], allowance=10, max_queued=10, relax=RelaxLimits(per_day=5, waiting=5)
+    ),
     "cancel": lambda storage, clock: storage.jobs.cancel(1),
     "balance": lambda storage, clock: storage.credits.balance(ANNA, HARBOUR, allowance=10),
     "balance in messages": lambda storage, clock: storage.credits.balance(ANNA, None, allowance=10),
