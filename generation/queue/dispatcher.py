@@ -18,7 +18,7 @@ from generation.catalogue import Catalogue
 from generation.clock import Clock
 from generation.engine.protocol import Batch, Engine, Progress, Task, WorkerInfo
 from generation.errors import EngineDead, LimnerError, ModelUnavailable, PaintingCancelled, WorkerError
-from generation.job import Job, JobStatus
+from generation.job import Job, JobStatus, Priority
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
 from generation.queue.estimate import Outlook, Speeds
 from generation.queue.listener import JobProgress, QueueListener
@@ -153,6 +153,19 @@ class Dispatcher:
     def depth(self) -> int:
         """How many jobs wait."""
         return len(self._queue)
+
+    def depths(self) -> dict[Priority, int]:
+        """How many jobs wait in each priority class."""
+        return self._queue.depths()
+
+    def running(self) -> int:
+        """How many jobs are being drawn."""
+        return sum(len(running.ids) for running in self._running)
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing at all is started until `resume(None)`."""
+        return self._queue.all_paused
 
     # The loop
 

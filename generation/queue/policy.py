@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import heapq
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -104,6 +105,16 @@ class FairQueue:
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    def depths(self) -> dict[Priority, int]:
+        """How many jobs wait in each priority class, paused ones too."""
+        counted = Counter(job.priority for job in self._jobs.values())
+        return {priority: counted[priority] for priority in Priority}
+
+    @property
+    def all_paused(self) -> bool:
+        """Whether nothing at all is picked until `resume(None)`."""
+        return self._all_paused
 
     @property
     def ready(self) -> bool:
