@@ -35,7 +35,7 @@ class Painter:
     """One painter on one device. Not thread-safe: the pipelines keep the state of the call on themselves."""
 
     def __init__(self, settings: PainterSettings) -> None:
-        """Raises `ModelUnavailable` for a device that this machine lacks, and for an image classifier that is not there.
+        """Raises `ModelUnavailable` for a device that this machine lacks, or an image classifier that cannot be loaded.
 
         The classifier is loaded here and not when it is first needed: without it nothing may be painted at all.
         """
