@@ -34,8 +34,11 @@ from bot.messages import load_messages
 from bot.metrics import Health, Metrics, serve_metrics
 from bot.moderator_notices import ModeratorNotices
 from bot.orders import Orders
+from bot.pauses import Pauses
 from bot.rules.rates import OrderRate
+from bot.rules.relax import RelaxRule
 from bot.rules.rules import Rules
+from bot.rules.server_rules import ServerRules
 from bot.rules.words import WordRule
 from bot.series_orders import SeriesOrders
 from bot.single_instance import only_instance
@@ -51,6 +54,7 @@ from generation.errors import LimnerError
 from generation.intake.intake import Intake
 from generation.job import JobStatus
 from generation.queue.dispatcher import Dispatcher
+from generation.safety_labels import check_classifier
 from storage.errors import StorageOutdated
 from storage.storage import Storage, open_storage
 
@@ -119,8 +123,9 @@ class App:
             await asyncio.gather(delivering, return_exceptions=True)
 
     async def _take_up(self) -> None:
-        """What an earlier run left: jobs that it was running, and ends that nobody was told."""
+        """What an earlier run left: pauses, jobs that it was running, and ends that nobody was told."""
         jobs, courier = self.services.storage.jobs, self.services.courier
+        await self.services.pauses.take_up()
         lost = await jobs.take_back_from(self.instance)
         courier.take_up([job for job in lost if job.status is JobStatus.QUEUED], again=True)
         courier.take_up(await jobs.undelivered(), again=False)
@@ -141,13 +146,14 @@ async def open_app(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
+        await asyncio.to_thread(check_classifier, config.safety.classifier, config.safety.label)
         stack.enter_context(only_instance(config.storage.database))
         storage = await _open_storage(stack, config, clock)
         catalogue = await asyncio.to_thread(build_catalogue, config)
         messages, metrics = load_messages(), Metrics()
         instance = config.queue.instance_name()
         engine = LocalEngine(
-            config.generation.painters(),
+            config.painters(),
             instance=instance,
             clock=clock,
             preload=catalogue.model(),
@@ -158,12 +164,18 @@ async def open_app(
         intake = Intake(config.limits.intake())
         files = await stack.enter_async_context(DiscordCdn()) if cdn is None else cdn(client)
         # The queue is told of orders and tells of jobs: of the three, it is built last.
-        notices, rates = ModeratorNotices(storage), config.limits.rates(clock)
+        notices = ModeratorNotices(storage=storage, messages=messages, client=client)
+        rates, server_rules = config.limits.rates(clock), ServerRules(storage, clock)
         orders = Orders(
             storage=storage,
             catalogue=catalogue,
             config=config,
-            rules=Rules(OrderRate(rates.orders), WordRule(storage.blocked_words, notices)),
+            rules=Rules(
+                OrderRate(rates.orders),
+                server_rules,
+                WordRule(storage.blocked_words, notices),
+                RelaxRule(relaxed_jobs_per_day=config.quota.relaxed_jobs_per_day),
+            ),
             submit=lambda job: dispatcher.submit(job),
         )
         courier = Courier(
@@ -181,6 +193,7 @@ async def open_app(
             settings=config.queue.dispatcher(),
             clock=clock,
             instance=instance,
+            safety=config.safety.policy(),
         )
         metrics.watch(depth=dispatcher.depth, workers=engine.workers)
         uploads = Uploads(cdn=files, intake=intake, storage=storage, rate=rates.pictures)
@@ -190,7 +203,7 @@ async def open_app(
             catalogue=catalogue,
             dispatcher=dispatcher,
             orders=orders,
-            series_orders=SeriesOrders(orders=orders, storage=storage, catalogue=catalogue, config=config),
+            series_orders=SeriesOrders(orders=orders, storage=storage, catalogue=catalogue),
             uploads=uploads,
             upload_orders=UploadOrders(orders=orders, catalogue=catalogue),
             inspector=Inspector(storage=storage, intake=intake, uploads=uploads),
@@ -202,6 +215,8 @@ async def open_app(
             metrics=metrics,
             notices=notices,
             rates=rates,
+            server_rules=server_rules,
+            pauses=Pauses(storage.rulebook, dispatcher),
         )
         await furnish(client, services)
         yield App(client=client, services=services, engine=engine, instance=instance)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from bot.metrics import Metrics
     from bot.moderator_notices import ModeratorNotices
     from bot.orders import Orders
+    from bot.pauses import Pauses
     from bot.rules.rates import Rates
+    from bot.rules.server_rules import ServerRules
     from bot.series_orders import SeriesOrders
     from bot.upload_orders import UploadOrders
     from bot.uploads import Uploads
@@ -82,6 +84,8 @@ class Services:
     metrics: Metrics
     notices: ModeratorNotices
     rates: Rates
+    server_rules: ServerRules
+    pauses: Pauses
 
 
 class LimnerClient(discord.AutoShardedClient):
@@ -142,6 +146,7 @@ class LimnerClient(discord.AutoShardedClient):
         match interaction.type:
             case discord.InteractionType.component:
                 known = any(button.fullmatch(_custom_id(interaction)) for button in self._buttons)
+                known = known and _stands_there(interaction)
             case discord.InteractionType.modal_submit:
                 known = await self._take_back(interaction)
             case _:
@@ -227,6 +232,18 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
 def _count(interaction: Interaction) -> None:
     """Raises `TooFast` for who does too much at once."""
     interaction.client.services.rates.interactions.take(interaction.user.id, str(interaction.id))
+
+
+def _stands_there(interaction: Interaction) -> bool:
+    """Whether what was pressed is in the message: discord.py passes over what is not, and the person would wait."""
+    data = cast(dict[str, object], interaction.data)
+    pressed = data.get("component_type"), data.get("custom_id")
+    rows = (
+        [row for row in interaction.message.components if isinstance(row, discord.ActionRow)]
+        if interaction.message
+        else []
+    )
+    return any((child.type.value, child.custom_id) == pressed for row in rows for child in row.children)
 
 
 def _custom_id(interaction: Interaction) -> str:

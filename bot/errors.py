@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 
 from bot.messages import Messages, quotable
+from bot.wording import Moment
 from generation.errors import LimnerError
 
 
@@ -46,5 +47,5 @@ def _sentence_key(error: LimnerError) -> str:
 def _shown(value: object) -> object:
     """A field as it can stand in a sentence: times as Discord's timestamps, texts without what breaks a code span."""
     if isinstance(value, datetime):
-        return f"<t:{int(value.timestamp())}:R>"
+        return Moment(value)
     return quotable(value) if isinstance(value, str) else value

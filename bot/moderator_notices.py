@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import discord
 import structlog
 
-from generation.errors import LimnerError
-from storage.storage import Storage
+from bot.log_wording import entry_words
+from bot.message_routes import CONNECTION_ERRORS, MENTION_NOBODY
+from bot.wording import MESSAGE_LENGTH, fitting
+
+if TYPE_CHECKING:
+    from bot.client import LimnerClient
+    from bot.messages import Messages
+    from storage.moderator_log import LogEntry
+    from storage.storage import Storage
+
+# For one server, while Discord is slower than what happens. The others stand in the moderator log alone.
+MOST_WAITING = 50
+LAST_LINE_LENGTH = 100  # characters that are kept to say so
+
+
+@dataclass(slots=True, kw_only=True)
+class _Waiting:
+    """What is to be posted in one server, the oldest first."""
+
+    entries: deque[LogEntry]
+    too_many: bool = False
+
+    def add(self, entry: LogEntry) -> None:
+        if len(self.entries) < MOST_WAITING:
+            self.entries.append(entry)
+        else:
+            self.too_many = True
 
 
 class ModeratorNotices:
-    """Writes what happened into the server's moderator log, in Limner's own name."""
+    """Writes what happened into the server's moderator log, in Limner's own name, and posts it where the server says.
 
-    def __init__(self, storage: Storage) -> None:
+    Posting is done by a task for each server, one message after the other: what happens meanwhile comes in the next.
+    """
+
+    def __init__(self, *, storage: Storage, messages: Messages, client: LimnerClient) -> None:
         self._storage = storage
+        self._messages = messages
+        self._client = client
+        self._waiting: dict[int, _Waiting] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def tell(self, guild_id: int | None, action: str, *, about: int | None, details: Mapping[str, Any]) -> None:
         """Note an `action` (a key of `moderator_log` in the catalogue) about a person. Never raises.
@@ -25,6 +61,52 @@ class ModeratorNotices:
         if guild_id is None:
             return
         try:
-            await self._storage.moderator_log.note(guild_id, action, target_id=about, details=details)
-        except LimnerError as error:
-            structlog.get_logger(__name__).error("notice_lost", guild_id=guild_id, action=action, error=str(error))
+            entry = await self._storage.moderator_log.note(guild_id, action, target_id=about, details=details)
+            rules = await self._storage.rulebook.of(guild_id)
+        except Exception:  # noqa: BLE001 – whatever the database has, what is told of was decided and goes on
+            structlog.get_logger(__name__).exception("notice_lost", guild_id=guild_id, action=action)
+            return
+        if rules.log_channel_id is not None:
+            self._post_soon(guild_id, entry)
+
+    def _post_soon(self, guild_id: int, entry: LogEntry) -> None:
+        if guild_id in self._waiting:
+            self._waiting[guild_id].add(entry)
+            return
+        self._waiting[guild_id] = _Waiting(entries=deque([entry]))
+        task = asyncio.create_task(self._post_all(guild_id), name=f"notices of {guild_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _post_all(self, guild_id: int) -> None:
+        """Until nothing waits any more."""
+        waiting = self._waiting[guild_id]
+        try:
+            while waiting.entries:
+                rules = await self._storage.rulebook.of(guild_id)
+                if rules.log_channel_id is None:
+                    return
+                await self._post(guild_id, rules.log_channel_id, waiting)
+        except Exception:  # noqa: BLE001 – nobody waits for this task
+            structlog.get_logger(__name__).exception("notice_not_posted", guild_id=guild_id)
+        finally:
+            del self._waiting[guild_id]
+
+    async def _post(self, guild_id: int, channel_id: int, waiting: _Waiting) -> None:
+        """As many as fit into one message, the oldest first."""
+        guild = self._client.get_guild(guild_id)
+        locale = None if guild is None else guild.preferred_locale.value
+        words = (entry_words(self._messages, entry, locale) for entry in waiting.entries)
+        lines = fitting(words, MESSAGE_LENGTH - LAST_LINE_LENGTH)
+        for _ in lines:
+            waiting.entries.popleft()
+        if waiting.too_many and not waiting.entries:
+            waiting.too_many = False
+            lines.append(self._messages.say("log.more", locale))
+        channel = self._client.get_partial_messageable(channel_id, guild_id=guild_id)
+        try:
+            await channel.send("\n".join(lines), allowed_mentions=MENTION_NOBODY, suppress_embeds=True)
+        except (discord.DiscordException, *CONNECTION_ERRORS) as error:
+            structlog.get_logger(__name__).warning(
+                "notice_not_posted", guild_id=guild_id, channel_id=channel_id, failed=repr(error)
+            )

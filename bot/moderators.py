@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import discord
+
 from bot.answering import answer_later, customer_of
 from generation.errors import RequestRejected
 
@@ -25,9 +27,23 @@ class ModeratorsOnly(RequestRejected):
 
 async def admit_moderator(interaction: Interaction) -> int:
     """The server that a moderator speaks for; the answer is under way. Raises `ServersOnly` or `ModeratorsOnly`."""
+    guild_id = server_of_moderator(interaction)
+    await answer_later(interaction)
+    return guild_id
+
+
+def server_of_moderator(interaction: Interaction) -> int:
+    """The server that a moderator speaks for. Raises `ServersOnly` or `ModeratorsOnly`."""
     if interaction.guild_id is None:
         raise ServersOnly
     if not customer_of(interaction).moderator:
         raise ModeratorsOnly
-    await answer_later(interaction)
     return interaction.guild_id
+
+
+def is_moderator(user: discord.User | discord.Member) -> bool:
+    """Whether somebody named in a command is one, as far as Discord told: it sends permissions of members alone."""
+    if isinstance(user, discord.User):
+        return False
+    granted = user.resolved_permissions or user.guild_permissions
+    return granted.moderate_members or granted.administrator

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.compose import Order, StartingPicture, compose, order_of
@@ -46,13 +46,20 @@ class JobGone(RequestRejected):
     key = "job_gone"
 
 
+class NotYours(RequestRejected):
+    """Only the owner of a job and moderators may do that to it."""
+
+    key = "not_yours"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """Who orders, and from where. `guild_id` is None in a direct message.
 
     A moderator is not limited unless they were given an allowance of their own. `request_key` makes the order
     idempotent: a key names one order, however often it arrives. `category_ids` are the channel that a thread belongs to
-    and the category of the channel; `role_ids` leave out the role that all have.
+    and the category of the channel; `role_ids` leave out the role that all have. `answer_token` is what the answer to
+    this order can be changed with, also by a later run of the program.
     """
 
     user_id: int
@@ -64,6 +71,7 @@ class Customer:
     role_ids: tuple[int, ...] = ()
     account_created_at: datetime | None = None
     age_restricted: bool = False
+    answer_token: str | None = field(default=None, repr=False)
 
 
 class Orders:
@@ -153,7 +161,7 @@ class Orders:
 
     async def again(self, customer: Customer, job_id: int) -> Job:
         """Order the same once more with a new seed."""
-        job = await self.find_job(customer, job_id)
+        job = await self.find_words(customer, job_id)
         order = again(job.recipes, self._catalogue, seed=self.draw_seed(), style=job.style)
         return await self.place(
             customer,
@@ -179,10 +187,23 @@ class Orders:
         default = await self._storage.credits.default(customer.guild_id)
         return self._quota.daily_credits if default is None else default
 
+    async def most_jobs(self, guild_id: int | None) -> int:
+        """How many unfinished jobs a member may have: what the server says, else the configuration."""
+        rules = await self._storage.rulebook.of(guild_id)
+        return self._quota.max_queued_jobs if rules.max_queued_jobs is None else rules.max_queued_jobs
+
     async def find_job(self, customer: Customer, job_id: int) -> Job:
-        """A job that the person may see. Raises `JobGone`."""
+        """A job that the person may see; its words may be deleted. Raises `JobGone`."""
         job = await self._storage.jobs.get(job_id)
         if job is None or not _may_see(customer, job):
+            raise JobGone
+        return job
+
+    async def find_words(self, customer: Customer, job_id: int) -> Job:
+        """A job that the person may see and that can be ordered once more. Raises `JobGone`, also where its words are
+        deleted and the bare job is left."""
+        job = await self.find_job(customer, job_id)
+        if not job.recipes:
             raise JobGone
         return job
 
@@ -261,8 +282,10 @@ class Orders:
         jobs = await self._storage.jobs.order_many(
             new,
             allowance=await self.allowance(customer),
-            max_queued=self._quota.max_queued_jobs,
+            max_queued=await self.most_jobs(customer.guild_id),
+            relax=self.relax_limits,
             request_keys=None if key is None else [one for one in keys if one is not None],
+            answer_token=customer.answer_token if len(new) == 1 else None,
         )
         for job in jobs:
             if job.status is JobStatus.QUEUED:  # a repeated order may have been drawn already

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from bot.compose import StartingPicture, compose
-from bot.config import Config
 from bot.flags import Request
 from bot.orders import Customer, Orders
 from generation.catalogue import Catalogue
@@ -50,11 +49,10 @@ class Question:
 class SeriesOrders:
     """Takes orders of several jobs. Each verb raises `RequestRejected`, and then nothing was queued or charged."""
 
-    def __init__(self, *, orders: Orders, storage: Storage, catalogue: Catalogue, config: Config) -> None:
+    def __init__(self, *, orders: Orders, storage: Storage, catalogue: Catalogue) -> None:
         self._orders = orders
         self._storage = storage
         self._catalogue = catalogue
-        self._quota = config.quota
 
     async def ask(
         self,
@@ -85,7 +83,8 @@ class SeriesOrders:
         left = await self._storage.jobs.check_order(
             new,
             allowance=await self._orders.allowance(customer),
-            max_queued=self._quota.max_queued_jobs,
+            max_queued=await self._orders.most_jobs(customer.guild_id),
+            relax=self._orders.relax_limits,
         )
         confirmation = await self._storage.confirmations.ask(
             user_id=customer.user_id,
@@ -129,7 +128,9 @@ class SeriesOrders:
         cost = sum(job.price for job in new)
         if cost != confirmation.cost:
             raise PriceChanged(cost=cost, told=confirmation.cost)
-        return await self._orders.place_all(replace(customer, request_key=f"confirmed-{confirmation.id}"), new)
+        # The jobs get messages of their own: the answer to this interaction is not any of them.
+        customer = replace(customer, request_key=f"confirmed-{confirmation.id}", answer_token=None)
+        return await self._orders.place_all(customer, new)
 
     async def answered(self, confirmation: Confirmation) -> bool:
         """Forget the question. False: it was forgotten already."""

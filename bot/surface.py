@@ -8,6 +8,7 @@ from bot.commands.imagine import imagine_command
 from bot.commands.inspect import inspect_command, recipe_menu
 from bot.commands.menus import upscale_menu, vary_menu
 from bot.commands.mine import info_command, queue_command
+from bot.commands.moderate import moderate_group
 from bot.commands.quota import quota_group
 from bot.commands.settings import settings_command
 from bot.commands.texts import CatalogueTranslator, Texts
@@ -16,6 +17,7 @@ from bot.views.again import AgainButton
 from bot.views.cancel import CancelButton
 from bot.views.confirm import ConfirmButton
 from bot.views.grid import PickButton
+from bot.views.log_page import LogButton
 from bot.views.picture import DeriveButton
 from bot.views.redraw import RedrawButton
 from bot.views.reframe import CustomZoomButton, CustomZoomDialog, ReframeButton
@@ -34,6 +36,7 @@ COMMANDS = (
     queue_command,
     info_command,
     quota_group,
+    moderate_group,
 )
 MENUS = (recipe_menu, vary_menu, upscale_menu)
 BUTTONS = (
@@ -41,6 +44,7 @@ BUTTONS = (
     *(PickButton, AgainButton, DeriveButton, RedrawButton),
     *(ReframeButton, CustomZoomButton, RegionButton, CellsMenu, RegionFormButton),
     *(SettingMenu, SettingButton),
+    LogButton,
 )
 DIALOGS = (CustomZoomDialog, RegionDialog, RemixDialog)
 

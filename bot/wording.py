@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bot.messages import Messages
@@ -11,7 +14,19 @@ if TYPE_CHECKING:
     from generation.queue.listener import JobProgress
 
 SEPARATOR = " · "
+MESSAGE_LENGTH = 2000  # characters, by Discord's rules
 REQUEST_LENGTH = 600  # characters of what was typed; a message has 2,000 at most
+
+
+def fitting(lines: Iterable[str], length: int) -> list[str]:
+    """Those of the first lines that together, with their breaks, have at most so many characters; one at least."""
+    fit: list[str] = []
+    for line in lines:
+        length -= len(line) + 1
+        if fit and length < -1:  # the last line has no break
+            break
+        fit.append(line)
+    return fit
 
 
 def code(text: str) -> str:
@@ -42,6 +57,18 @@ def refund(messages: Messages, credits: int, locale: str | None) -> str:
     if credits:
         return messages.say("status.refund", locale, count=credits)
     return messages.say("status.nothing_to_refund", locale)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time in a sentence, which Discord shows by everybody's own clock: `{until}` is how long until then (or since),
+    `{until:f}` the date and time.
+    """
+
+    when: datetime
+
+    def __format__(self, style: str) -> str:
+        return f"<t:{int(self.when.timestamp())}:{style or 'R'}>"
 
 
 def percent_of(progress: JobProgress) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, or_, select
 
@@ -39,12 +39,13 @@ class Bans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ban(self, user_id: int, guild_id: int, *, reason: str, until: datetime | None, by: int) -> Ban:
-        """Ban a person, in place of the ban that they may have."""
+    async def ban(self, user_id: int, guild_id: int, *, reason: str, lasting: timedelta | None, by: int) -> Ban:
+        """Ban a person for that long from now (None: for good), in place of the ban that they may have."""
         async with self._database.writing() as session:
             now = self._database.now()
             await lock_user(session, user_id, now)
             await remember_guild(session, guild_id, now)
+            until = None if lasting is None else now + lasting
             ban = Ban(guild_id=guild_id, user_id=user_id, moderator_id=by, reason=reason, until=until, created_at=now)
             values = {field.name: getattr(ban, field.name) for field in fields(Ban)}
             await insert_or_replace(session, BanRow, values, key=("guild_id", "user_id"))

@@ -41,10 +41,13 @@ class ModeratorLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, guild_id: int, action: str, *, target_id: int | None, details: Mapping[str, Any]) -> None:
+    async def note(self, guild_id: int, action: str, *, target_id: int | None, details: Mapping[str, Any]) -> LogEntry:
         """Write down what Limner did by itself."""
         async with self._database.writing() as session:
-            await write_down(session, guild_id, None, action, target_id, details, now=self._database.now())
+            now = self._database.now()
+            row = await write_down(session, guild_id, None, action, target_id, details, now=now)
+            await session.flush()  # gives it its id
+            return _entry_of(row)
 
     async def latest(self, guild_id: int, limit: int) -> Sequence[LogEntry]:
         """The last `limit` actions in this server, newest first."""
@@ -93,16 +96,16 @@ async def write_down(
     details: Mapping[str, Any],
     *,
     now: datetime,
-) -> None:
+) -> ModeratorLogRow:
     """Add an entry in the transaction of what it tells of: neither is there alone. `details` are JSON-ready."""
     await remember_guild(session, guild_id, now)
-    session.add(
-        ModeratorLogRow(
-            guild_id=guild_id,
-            moderator_id=moderator_id,
-            action=action,
-            target_id=target_id,
-            details=dict(details),
-            created_at=now,
-        )
+    row = ModeratorLogRow(
+        guild_id=guild_id,
+        moderator_id=moderator_id,
+        action=action,
+        target_id=target_id,
+        details=dict(details),
+        created_at=now,
     )
+    session.add(row)
+    return row
