@@ -1,0 +1,74 @@
+"""A painter that costs next to nothing, for real worker processes: one colour a picture, and every misfortune.
+
+Words in the prompt ask for more: `slow` (a tenth of a second a step), `hang` (no step ever ends), `huge` (more than the
+memory holds, alone or with others), `freeze` (the whole process stops).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from PIL import Image
+
+from generation.catalogue import ModelSpec
+from generation.engine.protocol import Batch, Painted, Picture, Progress, Task
+from generation.engine.settings import PainterSettings
+from generation.errors import OutOfMemory, PaintingCancelled
+from generation.picture import encode_png
+
+STEP_SECONDS, SLOW_SECONDS = 0.002, 0.1
+PREVIEW_SIZE = (16, 16)
+
+
+class DrillPainter:
+    """Implements `generation.engine.painting.Painter`."""
+
+    device = "cpu"
+
+    def __init__(self, settings: PainterSettings) -> None:
+        self._preview_every = settings.preview_every
+
+    def load(self, model: ModelSpec) -> None:
+        """There is nothing to load."""
+
+    def paint(self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
+        """Step by step, as a model would."""
+        started = time.perf_counter()
+        words = {word for task in batch.tasks for word in task.recipe.prompt.split()}
+        steps = batch.tasks[0].recipe.num_inference_steps
+        for step in range(1, steps + 1):
+            time.sleep(SLOW_SECONDS if "slow" in words else STEP_SECONDS)
+            if "huge" in words:
+                raise OutOfMemory(detail="more than there is")
+            if "freeze" in words:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            while "hang" in words:
+                time.sleep(1)
+            if cancelled():
+                raise PaintingCancelled
+            shown = self._preview_every and step % self._preview_every == 0
+            previews = tuple(_preview(task) for task in batch.tasks) if shown else ()
+            on_progress(Progress(step=step, steps=steps, previews=previews))
+        return Painted(pictures=tuple(_picture(task) for task in batch.tasks), seconds=time.perf_counter() - started)
+
+
+def _colour(task: Task) -> tuple[int, int, int]:
+    red, green, blue = random.Random(task.recipe.seed).randbytes(3)
+    return red, green, blue
+
+
+def _preview(task: Task) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", PREVIEW_SIZE, _colour(task)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def _picture(task: Task) -> Picture:
+    recipe = task.recipe
+    image = Image.new("RGB", (recipe.width, recipe.height), _colour(task))
+    return Picture(png=encode_png(image, recipe), width=recipe.width, height=recipe.height)
