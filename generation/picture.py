@@ -28,8 +28,9 @@ MAX_RECIPE_BYTES = 256 * 1024
 # One JPEG segment, which the EXIF block has to fit into, less its own markers.
 MAX_EXIF_BYTES = 65_000
 
-# Pillow's own bounds: an error from twice its limit on, below that a warning, which a program may have made an error.
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+# Pillow's own bounds: an error from twice its limit on, below that a warning, as for metadata that are broken; a
+# program may have made warnings errors.
+_BOMBS = (Image.DecompressionBombError, Warning)
 _EXIF_UNICODE = b"UNICODE\0"
 
 

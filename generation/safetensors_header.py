@@ -41,8 +41,8 @@ def read_header(path: Path) -> Header:
     try:
         entries = json.loads(raw)
         metadata = entries.pop("__metadata__", {})
-        shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in entries.items()}
-        stored = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        shapes = {name: _whole(entry["shape"]) for name, entry in entries.items()}
+        stored = max((max(_whole(entry["data_offsets"])) for entry in entries.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise MalformedHeader("its header is not that of a safetensors file") from error
     if stored > size - _LENGTH_BYTES - length:
@@ -50,3 +50,10 @@ def read_header(path: Path) -> Header:
     if not isinstance(metadata, dict):
         raise MalformedHeader("its header is not that of a safetensors file")
     return Header(shapes=shapes, metadata={str(key): str(value) for key, value in metadata.items()})
+
+
+def _whole(numbers: object) -> tuple[int, ...]:
+    """A list of sizes or of places. JSON knows other numbers, and Python's reader infinity too: raises ValueError."""
+    if not isinstance(numbers, list) or any(type(number) is not int or number < 0 for number in numbers):
+        raise ValueError(numbers)
+    return tuple(numbers)

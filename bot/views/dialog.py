@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -20,7 +21,7 @@ MAX_TEXT = 4000  # of one text field
 class Answers:
     """What a form came back with, by the custom_ids of its fields: texts as typed, and links to the files.
 
-    A field that was left empty has no link, and the text ''.
+    A field that was left empty, or that is not there at all, has no link, and the text ''.
     """
 
     texts: Mapping[str, str]
@@ -73,22 +74,31 @@ def text_field(
 def answers_of(interaction: Interaction) -> Answers:
     """Read what came back, as Discord sends it."""
     data = cast(dict[str, Any], interaction.data)
-    files = data.get("resolved", {}).get("attachments", {})
-    texts, links = {}, {}
-    for field in _fields(data.get("components", ())):
+    texts: defaultdict[str, str] = defaultdict(str)
+    links: dict[str, str] = {}
+    for field in _fields(data.get("components")):
         name = str(field["custom_id"])
         if "value" in field:
             texts[name] = str(field["value"] or "")
-        elif field.get("type") == discord.ComponentType.file_upload.value and field["values"]:
-            links[name] = str(files[field["values"][0]]["url"])
+        elif field.get("type") == discord.ComponentType.file_upload.value:
+            links.update((name, link) for link in _links(field.get("values"), data.get("resolved"))[:1])
     return Answers(texts=texts, links=links)
 
 
-def _fields(components: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """The fields inside of labels and rows."""
-    for component in components:
-        if "custom_id" in component:
-            yield component
-        yield from _fields(component.get("components", ()))
-        if "component" in component:
-            yield from _fields((component["component"],))
+def _fields(components: object) -> Iterable[dict[str, Any]]:
+    """The fields inside of labels and rows. What has another shape was not sent by a form of ours, and is no field."""
+    for component in components if isinstance(components, list) else ():
+        if isinstance(component, dict):
+            if "custom_id" in component:
+                yield component
+            yield from _fields(component.get("components"))
+            yield from _fields([component.get("component")])
+
+
+def _links(chosen: object, resolved: object) -> list[str]:
+    """The links of the files that were put into a field."""
+    files = resolved.get("attachments") if isinstance(resolved, dict) else None
+    if not isinstance(chosen, list) or not isinstance(files, dict):
+        return []
+    found = [files[file_id] for file_id in chosen if isinstance(file_id, str) and file_id in files]
+    return [str(file["url"]) for file in found if isinstance(file, dict) and "url" in file]

@@ -114,7 +114,7 @@ def _read(answer: bytes) -> Upload:
         parameters = None if told["parameters"] is None else _parameters(**told["parameters"])
         width, height = int(told["width"]), int(told["height"])
         darkest, brightest = map(int, told["greys"])
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidRecipe) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRecipe) as error:
         raise UploadUnreadable from error
     if not png.startswith(PNG_SIGNATURE) or min(width, height) < 1:
         raise UploadUnreadable
