@@ -33,8 +33,6 @@ EDIT_SECONDS = 2.0  # between two edits of one message
 POSITION_SECONDS = 5.0  # between two edits that only tell a new place in the queue …
 POSITION_EDITS_PER_SECOND = 4.0  # … and how many of those all waiting jobs together may make
 FIRST_ANSWER_SECONDS = 10.0  # an answer to an interaction that has not gone through by then never will
-RETRY_SECONDS = 2.0  # after a failed delivery; doubles …
-MAX_RETRY_SECONDS = 600.0  # … up to this
 GIVE_UP_AFTER = timedelta(days=7)  # a result that could not be delivered for a week is not tried again
 
 
@@ -174,28 +172,45 @@ class Courier:
         self._new.put_nowait(followed)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        job = self._tasks.pop(task).job
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # The job stays undelivered: the next start tries again.
-            log.error("delivery_broke", job_id=job.id, user_id=job.user_id, exc_info=error)
+        followed = self._tasks.pop(task)
+        job, error = followed.job, None if task.cancelled() else task.exception()
+        if error is None:
+            self._followed.pop(job.id, None)
+            return
+        # Storage may be in trouble: a full disk, a locked database. The job stays undelivered until that is over.
+        delay = followed.next_delay()
+        log.error("delivery_broke", job_id=job.id, user_id=job.user_id, retry_in=delay, exc_info=error)
+        asyncio.get_running_loop().call_later(delay, self._new.put_nowait, followed)
 
     async def _follow(self, followed: FollowedJob) -> None:
-        try:
-            await _wait(followed.answered, FIRST_ANSWER_SECONDS)
-            if not followed.answered.is_set():
-                followed.answer(None)
-            if followed.to_announce and not followed.ended.is_set():
-                await self._announce(followed)
-            while not followed.ended.is_set():
-                await followed.changed.wait()
-                followed.changed.clear()
-                followed.turned.clear()
-                if not followed.ended.is_set() and followed.reachable:
-                    await self._show(followed)
-                    await self._pause(followed)
-            await self._deliver(followed)
-        finally:
-            self._followed.pop(followed.job.id, None)
+        await _wait(followed.answered, FIRST_ANSWER_SECONDS)
+        if not followed.answered.is_set():
+            followed.answer(None)
+        if followed.customer is None and not followed.recalled:
+            await self._recall(followed)
+        if followed.to_announce and (followed.recalled or not followed.ended.is_set()):
+            await self._announce(followed)
+        while not followed.ended.is_set():
+            await followed.changed.wait()
+            followed.changed.clear()
+            followed.turned.clear()
+            if not followed.ended.is_set() and followed.reachable:
+                await self._show(followed)
+                await self._pause(followed)
+        await self._deliver(followed)
+
+    async def _recall(self, followed: FollowedJob) -> None:
+        """How an earlier run answered: it may have died before it could remember which message that was."""
+        job, place = followed.job, followed.place
+        token = await self._storage.jobs.answer_token(job.id)
+        followed.recalled = True
+        if token is not None:
+            place.receipt = self._routes.recalled(
+                token, ordered_at=job.created_at, channel_id=job.channel_id, guild_id=job.guild_id
+            )
+        elif place.message_id is None:
+            # Its message was to be sent by itself. If it was, sending it once more gives it back.
+            followed.to_announce = True
 
     async def _announce(self, followed: FollowedJob) -> None:
         """The first message of a job. Where it cannot be sent, the end will be delivered by whatever way is open."""
@@ -209,6 +224,7 @@ class Courier:
         except Undeliverable as error:
             log.info("unannounced", job_id=followed.job.id, reason=repr(error.__cause__))
             return
+        followed.to_announce = False
         followed.shown = parcel.content
         if followed.place.message_id is not None:
             await self._storage.jobs.set_message(followed.job.id, followed.place.message_id)
@@ -246,7 +262,7 @@ class Courier:
 
     async def _deliver(self, followed: FollowedJob) -> None:
         """Bring the end of the job to the person, however long that takes."""
-        job, place, delay = followed.job, followed.place, RETRY_SECONDS
+        job, place = followed.job, followed.place
         if job.finished_at is not None and datetime.now(UTC) - job.finished_at > GIVE_UP_AFTER:
             log.error("given_up", job_id=job.id, user_id=job.user_id, channel_id=job.channel_id)
             await self._storage.jobs.delivered(job.id)
@@ -258,11 +274,11 @@ class Courier:
                 await self._routes.deliver(place, write)
                 break
             except Undeliverable as error:
+                delay = followed.next_delay()
                 log.warning(
                     "undelivered", job_id=job.id, passing=error.passing, retry_in=delay, reason=repr(error.__cause__)
                 )
             await asyncio.sleep(delay)
-            delay = min(delay * 2, MAX_RETRY_SECONDS)
         if place.message_id is not None and place.message_id != before:
             await self._storage.jobs.set_message(job.id, place.message_id)
         await self._storage.jobs.delivered(job.id)

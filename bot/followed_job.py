@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from generation.queue.listener import JobProgress
 
 
+RETRY_SECONDS = 2.0  # after a failed delivery; doubles …
+MAX_RETRY_SECONDS = 600.0  # … up to this
+
+
 class FollowedJob:
     """What is known about one job, and what its message shows."""
 
@@ -37,11 +41,13 @@ class FollowedJob:
         )
         self.customer = customer  # as they were when they ordered; None for orders of an earlier run
         self.locale = locale if receipt is None else receipt.interaction.locale.value
+        self.recalled = False  # for orders of an earlier run: whether it was looked up how they were answered
         self.to_announce = False  # no interaction is answered with its message, so one has to be sent
         self.again = again  # it was running when the program stopped, and waits once more
         self.progress: JobProgress | None = None
         self.shown = ""
         self.reachable = True  # by edits on the way: once they lead nowhere, they are not tried again
+        self._delay = RETRY_SECONDS
         self.answered = asyncio.Event()  # the first answer went through, or failed
         self.changed = asyncio.Event()  # there is something new to show
         self.turned = asyncio.Event()  # … and it is another status
@@ -56,6 +62,11 @@ class FollowedJob:
         if message_id is None:
             self.place.receipt = None
         self.answered.set()
+
+    def next_delay(self) -> float:
+        """Seconds to wait after a delivery that failed; more each time."""
+        delay, self._delay = self._delay, min(self._delay * 2, MAX_RETRY_SECONDS)
+        return delay
 
     def note(self, job: Job) -> None:
         """A newer state of the job."""

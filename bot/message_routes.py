@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import discord
@@ -102,6 +103,23 @@ class MessageRoutes:
         """To be taken as soon as an interaction arrives: its age counts from here."""
         return Receipt(interaction=interaction, received_at=self._clock.monotonic())
 
+    def recalled(self, token: str, *, ordered_at: datetime, channel_id: int, guild_id: int | None) -> Receipt | None:
+        """The receipt of an interaction that an earlier run of the program took; None if its time is over.
+
+        Whether that run answered it is not known: if it did not, changing its answer finds the way closed.
+        """
+        age = max(0.0, (self._clock.now() - ordered_at).total_seconds())
+        if age >= TOKEN_SECONDS:
+            return None
+        guild = self._client.get_guild(guild_id) if guild_id is not None else None
+        payload: Any = {
+            "id": "0", "type": discord.InteractionType.application_command.value, "version": 1, "token": token,
+            "application_id": self._client.application_id, "channel": {"id": channel_id},
+            "attachment_size_limit": DEFAULT_FILE_SIZE_LIMIT_BYTES if guild is None else guild.filesize_limit,
+        }  # fmt: skip
+        interaction: Interaction = discord.Interaction(data=payload, state=self._client._connection)
+        return Receipt(interaction=interaction, received_at=self._clock.monotonic() - age)
+
     def age(self, receipt: Receipt) -> float:
         """Seconds since the interaction came in."""
         return self._clock.monotonic() - receipt.received_at
@@ -153,13 +171,15 @@ class MessageRoutes:
         interaction = place.receipt.interaction
         parcel = await write(Destination(upload_limit=interaction.filesize_limit))
         try:
-            await interaction.edit_original_response(
+            message = await interaction.edit_original_response(
                 content=parcel.content, attachments=parcel.files(), view=parcel.view, allowed_mentions=MENTION_NOBODY
             )
         except discord.HTTPException as error:
             if error.status in (401, 403, 404):  # the token died before its time, or the message is gone
                 place.receipt = None
             raise
+        if place.message_id is None:  # an earlier run sent it and could not remember it any more
+            place.message_id = message.id
 
     async def _through_channel(self, place: Place, write: Writer) -> None:
         if place.message_id is None:
