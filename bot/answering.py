@@ -57,6 +57,7 @@ def customer_of(interaction: Interaction) -> Customer:
         role_ids=role_ids_of(user),
         account_created_at=user.created_at,
         age_restricted=_is_age_restricted(channel),
+        answer_token=interaction.token,
     )
 
 

@@ -16,9 +16,11 @@ from generation.engine.protocol import Picture
 from generation.errors import WorkerLost
 from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob, Priority
 from generation.queue.store import JobStore
+from generation.safety import PICTURE_BLOCKED
 from storage import ledger
+from storage.blocked_pictures import ACTION, blocked_details
 from storage.database import Database
-from storage.errors import TooManyJobs, TooManyNewJobs
+from storage.errors import FilesUnwritable, TooManyJobs, TooManyNewJobs
 from storage.files import Files
 from storage.guilds import remember_guild
 from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs
@@ -76,6 +78,7 @@ class Jobs(JobStore):
         max_queued: int,
         relax: RelaxLimits | None = None,
         request_keys: Sequence[str] | None = None,
+        answer_token: str | None = None,
     ) -> Sequence[Job]:
         """Order several jobs of one member at once: all of them or, if one cannot be taken, none.
 
@@ -98,6 +101,9 @@ class Jobs(JobStore):
                 await check_relaxed(session, user_id, guild_id, wanted=relaxed, limits=relax, now=now)
             new = await _with_parents_that_are_there(session, new)
             rows = [job_row(job, request_key=key, now=now) for job, key in zip(new, keys, strict=True)]
+            if answer_token is not None:
+                [row] = rows
+                row.answer_token = answer_token
             session.add_all(rows)
             await session.flush()  # gives them the ids that their holds refer to
             await ledger.hold(session, rows, allowance=allowance, now=now)
@@ -132,12 +138,18 @@ class Jobs(JobStore):
             if row is not None:
                 row.message_id = message_id
 
+    async def answer_token(self, job_id: int) -> str | None:
+        """What the answer to the job's order can be changed with; None once the job is delivered, or if it had none."""
+        async with self._database.reading() as session:
+            return await session.scalar(select(JobRow.answer_token).where(JobRow.id == job_id))
+
     async def delivered(self, job_id: int) -> None:
         """The person has seen how the job ended. The first time counts; an unfinished job is left as it is."""
         async with self._database.writing() as session:
             row = await lock_job(session, job_id)
             if row is not None and row.status.terminal and row.delivered_at is None:
                 row.delivered_at = self._database.now()
+                row.answer_token = None
 
     async def undelivered(self) -> Sequence[Job]:
         """Ended jobs that nobody was told about, in the order in which they ended."""
@@ -232,7 +244,9 @@ class Jobs(JobStore):
 
     # Endings ----------------------------------------------------------------------------------------------------------
 
-    async def finish(self, job_id: int, *, worker: str, pictures: Sequence[Picture]) -> Job | None:
+    async def finish(
+        self, job_id: int, *, worker: str, pictures: Sequence[Picture], spoiler: bool = False
+    ) -> Job | None:
         """See `JobStore.finish`. Files come first: one that no row names after a crash does no harm.
 
         Raises `FilesUnwritable`, and `ValueError` unless there is a picture for each recipe of the job.
@@ -244,6 +258,7 @@ class Jobs(JobStore):
             if not rows or not await end(session, rows[0], JobStatus.DONE, now=now):
                 return None
             row = rows[0]
+            row.spoiler = row.spoiler or spoiler
             session.add_all(
                 ImageRow(
                     job_id=row.id,
@@ -259,7 +274,24 @@ class Jobs(JobStore):
                 )
                 for index, (recipe, picture, digest) in enumerate(zip(row.recipes, pictures, digests, strict=True))
             )
-            return job_of(row)
+            job = job_of(row)
+        # A picture with the same bytes may have been deleted since, before the rows could be seen that need its file
+        # now: see `Deletion.drop_files`. A disk that is full just then has had the file before.
+        with suppress(FilesUnwritable):
+            await asyncio.gather(*(self._files.write(picture.png) for picture in pictures))
+        return job
+
+    async def block(self, job_id: int, *, worker: str, score: float) -> bool:
+        async with self._database.writing() as session:
+            now = self._database.now()
+            rows = await _leased_to(session, worker, [job_id])
+            if not rows or not await end(session, rows[0], JobStatus.FAILED, now=now, error=PICTURE_BLOCKED):
+                return False
+            row = rows[0]
+            if row.guild_id is not None:  # direct messages have no moderators
+                details = blocked_details(row.id, row.channel_id, score)
+                await write_down(session, row.guild_id, None, ACTION, row.user_id, details, now=now)
+            return True
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         async with self._database.writing() as session:
