@@ -17,11 +17,12 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import discord
 import structlog
 
-from bot.catalogue import build_catalogue
+from bot.catalogue import CatalogueReader
 from bot.cdn import Cdn, DiscordCdn
 from bot.client import LimnerClient, Services
 from bot.config import Config, read_token
@@ -29,11 +30,13 @@ from bot.delivery import Courier
 from bot.editing import Editing
 from bot.inspecting import Inspector
 from bot.masks import Masks
+from bot.measured_engine import MeasuredEngine
 from bot.message_routes import CONNECTION_ERRORS, MessageRoutes
 from bot.messages import load_messages
 from bot.metrics import Health, Metrics, serve_metrics
 from bot.moderator_notices import ModeratorNotices
 from bot.orders import Orders
+from bot.owners import Owners
 from bot.pauses import Pauses
 from bot.rules.rates import OrderRate
 from bot.rules.relax import RelaxRule
@@ -42,6 +45,7 @@ from bot.rules.server_rules import ServerRules
 from bot.rules.words import WordRule
 from bot.series_orders import SeriesOrders
 from bot.single_instance import only_instance
+from bot.standing import look
 from bot.status import StatusWriter
 from bot.surface import furnish
 from bot.upload_orders import UploadOrders
@@ -149,7 +153,8 @@ async def open_app(
         await asyncio.to_thread(check_classifier, config.safety.classifier, config.safety.label)
         stack.enter_context(only_instance(config.storage.database))
         storage = await _open_storage(stack, config, clock)
-        catalogue = await asyncio.to_thread(build_catalogue, config)
+        catalogue_reader = CatalogueReader(config)
+        catalogue, _ = await asyncio.to_thread(catalogue_reader.read)
         messages, metrics = load_messages(), Metrics()
         instance = config.queue.instance_name()
         engine = LocalEngine(
@@ -187,20 +192,31 @@ async def open_app(
         )
         dispatcher = Dispatcher(
             store=storage.jobs,
-            engine=engine,
+            engine=MeasuredEngine(engine, metrics),
             catalogue=catalogue,
             listener=courier,
             settings=config.queue.dispatcher(),
             clock=clock,
             instance=instance,
             safety=config.safety.policy(),
+            on_blocked=notices.blocked,
         )
-        metrics.watch(depth=dispatcher.depth, workers=engine.workers)
+        standing = partial(
+            look,
+            started_at=clock.now(),
+            client=client,
+            dispatcher=dispatcher,
+            engine=engine,
+            courier=courier,
+            files=config.storage.files,
+        )
+        metrics.watch(standing)
         uploads = Uploads(cdn=files, intake=intake, storage=storage, rate=rates.pictures)
         services = Services(
             config=config,
             storage=storage,
             catalogue=catalogue,
+            catalogue_reader=catalogue_reader,
             dispatcher=dispatcher,
             orders=orders,
             series_orders=SeriesOrders(orders=orders, storage=storage, catalogue=catalogue),
@@ -213,6 +229,8 @@ async def open_app(
             routes=routes,
             messages=messages,
             metrics=metrics,
+            look=standing,
+            owners=Owners(client, clock),
             notices=notices,
             rates=rates,
             server_rules=server_rules,

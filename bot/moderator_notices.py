@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -14,11 +15,14 @@ import structlog
 from bot.log_wording import entry_words
 from bot.message_routes import CONNECTION_ERRORS, MENTION_NOBODY
 from bot.wording import MESSAGE_LENGTH, fitting
+from storage.blocked_pictures import ACTION as BLOCKED
+from storage.blocked_pictures import blocked_details
+from storage.moderator_log import LogEntry
 
 if TYPE_CHECKING:
     from bot.client import LimnerClient
     from bot.messages import Messages
-    from storage.moderator_log import LogEntry
+    from generation.job import Job
     from storage.storage import Storage
 
 # For one server, while Discord is slower than what happens. The others stand in the moderator log alone.
@@ -68,6 +72,21 @@ class ModeratorNotices:
             return
         if rules.log_channel_id is not None:
             self._post_soon(guild_id, entry)
+
+    def blocked(self, job: Job, score: float) -> None:
+        """Post that a job's pictures were blocked, which stands in the log already. Returns at once."""
+        if job.guild_id is None:
+            return
+        entry = LogEntry(
+            id=0,  # that of the log is not known here, and is not told
+            guild_id=job.guild_id,
+            moderator_id=None,
+            action=BLOCKED,
+            target_id=job.user_id,
+            details=blocked_details(job.id, job.channel_id, score),
+            created_at=datetime.now(UTC),
+        )
+        self._post_soon(job.guild_id, entry)
 
     def _post_soon(self, guild_id: int, entry: LogEntry) -> None:
         if guild_id in self._waiting:
