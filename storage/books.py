@@ -44,7 +44,7 @@ class Books:
         taken = (
             select(
                 CreditEntryRow.job_id,
-                -func.sum(CreditEntryRow.allowance_part + CreditEntryRow.granted_part).label("taken"),
+                (-func.sum(CreditEntryRow.allowance_part + CreditEntryRow.granted_part)).label("taken"),
             )
             .group_by(CreditEntryRow.job_id)
             .subquery()
@@ -58,6 +58,6 @@ class Books:
         )
         async with self._database.reading() as session:
             return [
-                Account(job=job_of(row), taken=int(taken or 0), pictures=count or 0, request_key=row.request_key)
-                for row, taken, count in await session.execute(query)
+                Account(job=job_of(row), taken=int(credits or 0), pictures=count or 0, request_key=row.request_key)
+                for row, credits, count in await session.execute(query)
             ]

@@ -116,6 +116,7 @@ class DiscordServer:
             deed.id, deed.token, kind, data, member_id=deed.member_id, channel_id=deed.channel_id
         )
         if on is not None:
+            deed.on = on.id
             told["message"] = on.payload()
         gateway = self._gateway
         if gateway is None or gateway.closed:
@@ -173,6 +174,10 @@ class DiscordServer:
         kind, data = call.body["type"], call.body.get("data") or {}
         deed.answer, deed.answered_at = kind, time.monotonic()
         told: dict[str, Any] = {"interaction": {"id": str(deed.id), "type": 2}}
+        if kind in (payloads.DEFERRED_UPDATE, payloads.UPDATE):
+            deed.message_id = deed.on
+            if (message := self.state.live(deed.on)) is not None:
+                _write(message, data, call.files)
         if kind in (payloads.ANSWER, payloads.DEFERRED_ANSWER):
             message = self.state.add(deed.channel_id)
             deed.message_id = message.id
@@ -291,8 +296,8 @@ async def _read(request: web.Request) -> tuple[Any, tuple[str, ...]]:
 def _write(message: Message, body: Any, files: tuple[str, ...]) -> None:
     """What a message says from now on. Files that are not named any more go, as an edit of its attachments asks."""
     message.content = body.get("content") or message.content
-    if body.get("components") is not None:
-        message.components = body["components"]
+    if "components" in body:
+        message.components = body["components"] or []
     if files or "attachments" in body:
         message.files = files
 

@@ -56,7 +56,8 @@ class Message:
 class Deed:
     """An interaction: somebody types a command, presses a button, fills in a form. Times are of a monotonic clock.
 
-    `answer` is the type of our first answer, `message_id` the message that it made.
+    `on` is the message of the button, `answer` the type of our first answer, `message_id` the message that it made or
+    changes.
     """
 
     id: int
@@ -65,6 +66,7 @@ class Deed:
     member_id: int
     channel_id: int
     sent_at: float
+    on: int | None = None
     answer: int | None = None
     answered_at: float = 0.0
     message_id: int | None = None
