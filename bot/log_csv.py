@@ -51,4 +51,4 @@ def harmless(text: str) -> str:
 def _lines(rows: Iterable[Iterable[str]], *, before: str = "") -> bytes:
     written = io.StringIO()
     csv.writer(written, quoting=csv.QUOTE_ALL).writerows([harmless(cell) for cell in row] for row in rows)
-    return (before + written.getvalue()).encode()
+    return (before + written.getvalue()).encode(errors="replace")  # half a surrogate pair can be typed, not written

@@ -6,18 +6,17 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import discord
 import structlog
 
-from bot.log_wording import entry_words
+from bot.log_wording import deed_words
 from bot.message_routes import CONNECTION_ERRORS, MENTION_NOBODY
 from bot.wording import MESSAGE_LENGTH, fitting
 from storage.blocked_pictures import ACTION as BLOCKED
 from storage.blocked_pictures import blocked_details
-from storage.moderator_log import LogEntry
+from storage.moderator_log import Deed
 
 if TYPE_CHECKING:
     from bot.client import LimnerClient
@@ -34,12 +33,12 @@ LAST_LINE_LENGTH = 100  # characters that are kept to say so
 class _Waiting:
     """What is to be posted in one server, the oldest first."""
 
-    entries: deque[LogEntry]
+    deeds: deque[Deed]
     too_many: bool = False
 
-    def add(self, entry: LogEntry) -> None:
-        if len(self.entries) < MOST_WAITING:
-            self.entries.append(entry)
+    def add(self, deed: Deed) -> None:
+        if len(self.deeds) < MOST_WAITING:
+            self.deeds.append(deed)
         else:
             self.too_many = True
 
@@ -65,34 +64,24 @@ class ModeratorNotices:
         if guild_id is None:
             return
         try:
-            entry = await self._storage.moderator_log.note(guild_id, action, target_id=about, details=details)
-            rules = await self._storage.rulebook.of(guild_id)
+            await self._storage.moderator_log.note(guild_id, action, target_id=about, details=details)
         except Exception:  # noqa: BLE001 – whatever the database has, what is told of was decided and goes on
             structlog.get_logger(__name__).exception("notice_lost", guild_id=guild_id, action=action)
             return
-        if rules.log_channel_id is not None:
-            self._post_soon(guild_id, entry)
+        self._post_soon(guild_id, Deed(moderator_id=None, action=action, target_id=about, details=details))
 
     def blocked(self, job: Job, score: float) -> None:
         """Post that a job's pictures were blocked, which stands in the log already. Returns at once."""
-        if job.guild_id is None:
-            return
-        entry = LogEntry(
-            id=0,  # that of the log is not known here, and is not told
-            guild_id=job.guild_id,
-            moderator_id=None,
-            action=BLOCKED,
-            target_id=job.user_id,
-            details=blocked_details(job.id, job.channel_id, score),
-            created_at=datetime.now(UTC),
-        )
-        self._post_soon(job.guild_id, entry)
+        if job.guild_id is not None:  # direct messages have no moderators
+            details = blocked_details(job.id, job.channel_id, score)
+            deed = Deed(moderator_id=None, action=BLOCKED, target_id=job.user_id, details=details)
+            self._post_soon(job.guild_id, deed)
 
-    def _post_soon(self, guild_id: int, entry: LogEntry) -> None:
+    def _post_soon(self, guild_id: int, deed: Deed) -> None:
         if guild_id in self._waiting:
-            self._waiting[guild_id].add(entry)
+            self._waiting[guild_id].add(deed)
             return
-        self._waiting[guild_id] = _Waiting(entries=deque([entry]))
+        self._waiting[guild_id] = _Waiting(deeds=deque([deed]))
         task = asyncio.create_task(self._post_all(guild_id), name=f"notices of {guild_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -101,7 +90,7 @@ class ModeratorNotices:
         """Until nothing waits any more."""
         waiting = self._waiting[guild_id]
         try:
-            while waiting.entries:
+            while waiting.deeds:
                 rules = await self._storage.rulebook.of(guild_id)
                 if rules.log_channel_id is None:
                     return
@@ -115,11 +104,11 @@ class ModeratorNotices:
         """As many as fit into one message, the oldest first."""
         guild = self._client.get_guild(guild_id)
         locale = None if guild is None else guild.preferred_locale.value
-        words = (entry_words(self._messages, entry, locale) for entry in waiting.entries)
+        words = (deed_words(self._messages, deed, locale) for deed in waiting.deeds)
         lines = fitting(words, MESSAGE_LENGTH - LAST_LINE_LENGTH)
         for _ in lines:
-            waiting.entries.popleft()
-        if waiting.too_many and not waiting.entries:
+            waiting.deeds.popleft()
+        if waiting.too_many and not waiting.deeds:
             waiting.too_many = False
             lines.append(self._messages.say("log.more", locale))
         channel = self._client.get_partial_messageable(channel_id, guild_id=guild_id)

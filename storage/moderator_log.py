@@ -19,18 +19,24 @@ _NEWEST_FIRST = ModeratorLogRow.id.desc()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
-    """One action of a moderator, or of Limner itself (`moderator_id` None).
+class Deed:
+    """What a moderator did, or Limner itself (`moderator_id` None).
 
     `target_id` is the person (or other Discord thing) that it was done to, or None.
     """
 
-    id: int
-    guild_id: int
     moderator_id: int | None
     action: str
     target_id: int | None
     details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry(Deed):
+    """A deed in the log of a server."""
+
+    id: int
+    guild_id: int
     created_at: datetime
 
 
@@ -41,13 +47,10 @@ class ModeratorLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, guild_id: int, action: str, *, target_id: int | None, details: Mapping[str, Any]) -> LogEntry:
+    async def note(self, guild_id: int, action: str, *, target_id: int | None, details: Mapping[str, Any]) -> None:
         """Write down what Limner did by itself."""
         async with self._database.writing() as session:
-            now = self._database.now()
-            row = await write_down(session, guild_id, None, action, target_id, details, now=now)
-            await session.flush()  # gives it its id
-            return _entry_of(row)
+            await write_down(session, guild_id, None, action, target_id, details, now=self._database.now())
 
     async def latest(self, guild_id: int, limit: int) -> Sequence[LogEntry]:
         """The last `limit` actions in this server, newest first."""
@@ -96,16 +99,16 @@ async def write_down(
     details: Mapping[str, Any],
     *,
     now: datetime,
-) -> ModeratorLogRow:
+) -> None:
     """Add an entry in the transaction of what it tells of: neither is there alone. `details` are JSON-ready."""
     await remember_guild(session, guild_id, now)
-    row = ModeratorLogRow(
-        guild_id=guild_id,
-        moderator_id=moderator_id,
-        action=action,
-        target_id=target_id,
-        details=dict(details),
-        created_at=now,
+    session.add(
+        ModeratorLogRow(
+            guild_id=guild_id,
+            moderator_id=moderator_id,
+            action=action,
+            target_id=target_id,
+            details=dict(details),
+            created_at=now,
+        )
     )
-    session.add(row)
-    return row

@@ -14,6 +14,7 @@ from bot.client import LimnerClient, Services
 from bot.commands.moderate_bans import add_ban_commands
 from bot.commands.moderate_log import add_log_command
 from bot.commands.moderate_rules import add_rule_commands
+from bot.commands.moderate_words import add_words_commands
 from bot.commands.texts import Texts
 from bot.moderators import admit_moderator
 
@@ -27,6 +28,7 @@ def moderate_group(services: Services, texts: Texts) -> app_commands.Group:
         default_permissions=discord.Permissions(moderate_members=True),
     )
     add_ban_commands(group, services, texts)
+    add_words_commands(group, services, texts)
     add_rule_commands(group, services, texts)
     add_pause_commands(group, services, texts)
     add_log_command(group, services, texts)

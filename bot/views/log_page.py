@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from bot.log_wording import entry_words
+from bot.log_wording import deed_words
 from bot.message_routes import MENTION_NOBODY
 from bot.moderators import server_of_moderator
 from bot.views.button import LimnerButton, template, view_of
@@ -62,5 +62,5 @@ async def log_page(
 
 
 def _line(services: Services, entry: LogEntry, locale: str) -> str:
-    what = entry_words(services.messages, entry, locale)
+    what = deed_words(services.messages, entry, locale)
     return services.messages.say("log.line", locale, when=Moment(entry.created_at), what=what)
