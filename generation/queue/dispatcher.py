@@ -16,7 +16,7 @@ import structlog
 
 from generation.catalogue import Catalogue
 from generation.clock import Clock
-from generation.engine.protocol import Batch, Engine, Progress, Task, WorkerInfo
+from generation.engine.protocol import Batch, Engine, Progress, Task, WorkerInfo, WorkerState
 from generation.errors import EngineDead, LimnerError, ModelUnavailable, PaintingCancelled, WorkerError
 from generation.job import Job, JobStatus, Priority
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
@@ -259,6 +259,10 @@ class Dispatcher:
 
         if not running.wanted_jobs():
             return
+        if not self._is_idle(running.worker.name):
+            # It died while its jobs were being leased. That is no attempt at painting them.
+            await self._settling.hand_back(running)
+            return
         running.painting = True
         try:
             painted = await self._engine.paint(running.worker.name, batch, on_progress)
@@ -327,6 +331,9 @@ class Dispatcher:
                 self._queue.add(QueuedJob.of(job, self._catalogue))
         if jobs:
             self._moved()
+
+    def _is_idle(self, worker: str) -> bool:
+        return any(info.name == worker and info.state is WorkerState.IDLE for info in self._engine.workers())
 
     def _lease_end(self) -> datetime:
         return self._clock.now() + timedelta(seconds=self._settings.lease_seconds)

@@ -92,6 +92,11 @@ class ScriptedEngine:
         self.cancels.append(worker)
         self._seats[worker].cancelled.set()
 
+    def stand_still(self, state: WorkerState = WorkerState.STARTING) -> None:
+        """The workers' processes died and are not there again yet; with `IDLE`, they are."""
+        for seat in self._seats.values():
+            self._become(seat, state)
+
     def die(self) -> None:
         """No worker will be idle again."""
         self.dead = True

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 from structlog.testing import capture_logs
 
+from generation.clock import SystemClock
+from generation.engine.protocol import WorkerState
 from generation.errors import EngineDead, LimnerError
 from generation.job import Job, JobStatus
 from generation.queue.dispatcher import SOURCE_GONE, QueueSettings
 from tests.queue.bench import Bench, at_work, new_bench, order, until
+from tests.queue.memory_store import MemoryStore
 
 DONE, FAILED, CANCELLED = JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED
 
@@ -94,6 +98,29 @@ async def test_what_fails_three_times_fails_with_its_reason_and_a_refund(prompt:
     assert [started.attempt for started in bench.ear.started] == [1, 2, 3]
     assert bench.store.refunded == {job.id: 1}
     assert not bench.store.settled
+
+
+async def test_a_worker_that_dies_while_its_jobs_are_leased_costs_them_no_attempt() -> None:
+    class KilledWhileLeasing(MemoryStore):
+        deaths = 3
+
+        async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
+            leased = await super().lease(job_ids, worker=worker, until=until)
+            if self.deaths:
+                self.deaths -= 1
+                bench.engine.stand_still()
+            return leased
+
+        async def hand_back(self, job_ids: Sequence[int], *, worker: str) -> None:
+            await super().hand_back(job_ids, worker=worker)
+            bench.engine.stand_still(WorkerState.IDLE)
+
+    bench = new_bench(store=KilledWhileLeasing(SystemClock()))
+    async with at_work(bench):
+        job = bench.submit(order("red"))
+        await bench.end_of(job)
+    assert bench.ear.ends() == {job.id: DONE}
+    assert bench.store.jobs[job.id].attempt == 1
 
 
 async def test_one_bad_job_does_not_take_its_neighbours_down() -> None:
