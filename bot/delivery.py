@@ -71,8 +71,9 @@ class Courier:
             followed.note_progress(progress)
 
     def job_ended(self, job: Job) -> None:
-        self._metrics.ended(job)
-        self._followed_job(job).note(job)
+        followed = self._followed_job(job)
+        self._metrics.ended(job, promised_seconds=followed.promised_seconds)
+        followed.note(job)
 
     def queue_changed(self) -> None:
         for followed in self._followed.values():
@@ -110,7 +111,9 @@ class Courier:
         followed = self._followed.get(job_id)
         if followed is None or followed.answered.is_set():
             return None
-        parcel = self._writer.queued(followed.job, self._outlook(job_id), followed.locale)
+        outlook = self._outlook(job_id)
+        followed.note_promise(outlook)
+        parcel = self._writer.queued(followed.job, outlook, followed.locale)
         followed.shown = parcel.content
         return parcel
 
@@ -126,6 +129,10 @@ class Courier:
         """How much of a running job is done, as far as that is known."""
         followed = self._followed.get(job_id)
         return 0 if followed is None or followed.progress is None else percent_of(followed.progress)
+
+    def undelivered(self) -> int:
+        """How many jobs have ended and were not told yet."""
+        return sum(followed.ended.is_set() for followed in self._followed.values())
 
     def first_time_in(self, channel_id: int) -> bool:
         """Whether this is asked for the first time about that channel, in this run of the program."""
@@ -214,7 +221,9 @@ class Courier:
 
     async def _announce(self, followed: FollowedJob) -> None:
         """The first message of a job. Where it cannot be sent, the end will be delivered by whatever way is open."""
-        parcel = self._writer.queued(followed.job, self._outlook(followed.job.id), followed.locale)
+        outlook = self._outlook(followed.job.id)
+        followed.note_promise(outlook)
+        parcel = self._writer.queued(followed.job, outlook, followed.locale)
 
         async def write(_: Destination) -> Parcel:
             return parcel

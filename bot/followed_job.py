@@ -11,6 +11,7 @@ from generation.job import Job
 
 if TYPE_CHECKING:
     from bot.orders import Customer
+    from generation.queue.estimate import Outlook
     from generation.queue.listener import JobProgress
 
 
@@ -46,6 +47,7 @@ class FollowedJob:
         self.again = again  # it was running when the program stopped, and waits once more
         self.progress: JobProgress | None = None
         self.shown = ""
+        self.promised_seconds: float | None = None  # until the pictures, as the person was first told
         self.reachable = True  # by edits on the way: once they lead nowhere, they are not tried again
         self._delay = RETRY_SECONDS
         self.answered = asyncio.Event()  # the first answer went through, or failed
@@ -76,6 +78,11 @@ class FollowedJob:
         self.turned.set()
         if job.status.terminal:
             self.ended.set()
+
+    def note_promise(self, outlook: Outlook | None) -> None:
+        """What the person is told about its place in the queue. Nothing is promised of what is paused."""
+        if outlook is not None and not outlook.paused:
+            self.promised_seconds = outlook.wait_seconds + outlook.work_seconds
 
     def note_progress(self, progress: JobProgress) -> None:
         """Some step is done. Most come without previews: the last ones stay in sight until there are newer ones."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
 
+from bot.measured_engine import MeasuredEngine
 from bot.metrics import Health, Metrics, serve_metrics
-from generation.engine.protocol import WorkerInfo, WorkerState
-from generation.job import Job, JobKind, JobStatus
+from bot.standing import Standing
+from generation.catalogue import ModelSpec
+from generation.engine.protocol import Batch, Painted, Progress, Task, WorkerInfo, WorkerState
+from generation.errors import OutOfMemory, PaintingCancelled
+from generation.job import Job, JobKind, JobStatus, Priority
 from generation.recipe import Recipe
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -37,48 +42,140 @@ async def get(port: int, path: str) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-async def test_jobs_are_counted_and_timed() -> None:
-    metrics = Metrics()
-    metrics.ordered(JOB)
-    metrics.ended(
-        replace(
-            JOB,
-            status=JobStatus.DONE,
-            started_at=NOON + timedelta(seconds=3),
-            finished_at=NOON + timedelta(seconds=10),
-        )
-    )
-    metrics.ended(replace(JOB, status=JobStatus.FAILED))
-    metrics.answered(0.02)
+POCKET = ModelSpec(name="pocket", source="/", native_size=128)
+STANDING = Standing(
+    started_at=NOON,
+    connected=True,
+    servers=2,
+    draining=False,
+    waiting={Priority.FAST: 5, Priority.RELAX: 1},
+    running=3,
+    undelivered=4,
+    workers=(),
+    free_bytes=10**9,
+)
+
+
+async def shown(metrics: Metrics) -> list[str]:
+    """The lines that Prometheus gets."""
     async with serve_metrics(metrics, host="127.0.0.1", port=0, health=Health) as port:
         status, text = await get(port, "/metrics")
     assert status == 200
+    return text.splitlines()
+
+
+async def test_jobs_are_counted_and_timed() -> None:
+    metrics = Metrics()
+    done = replace(
+        JOB, status=JobStatus.DONE, started_at=NOON + timedelta(seconds=3), finished_at=NOON + timedelta(seconds=10)
+    )
+    for _ in range(3):
+        metrics.ordered(JOB)
+    metrics.ended(done, promised_seconds=8)
+    metrics.ended(done, promised_seconds=0.5)  # of so short a wait nothing can be learnt
+    metrics.ended(replace(JOB, status=JobStatus.FAILED, error="worker_lost"))
+    metrics.answered(0.02)
+    lines = await shown(metrics)
     for line in (
-        'limner_jobs_ordered_total{kind="imagine"} 1.0',
-        'limner_jobs_ended_total{kind="imagine",status="done"} 1.0',
+        'limner_jobs_ordered_total{kind="imagine",priority="fast"} 3.0',
+        'limner_jobs_ended_total{kind="imagine",status="done"} 2.0',
         'limner_jobs_ended_total{kind="imagine",status="failed"} 1.0',
-        "limner_pictures_total 4.0",
-        "limner_credits_total 4.0",
-        "limner_job_wait_seconds_sum 3.0",
-        "limner_job_drawing_seconds_sum 7.0",
+        'limner_jobs_failed_total{error="worker_lost"} 1.0',
+        "limner_pictures_total 8.0",
+        'limner_credits_total{movement="held"} 12.0',
+        'limner_credits_total{movement="spent"} 8.0',
+        'limner_credits_total{movement="returned"} 4.0',
+        'limner_job_wait_seconds_sum{priority="fast"} 6.0',
+        "limner_job_drawing_seconds_sum 14.0",
+        "limner_promise_ratio_count 1.0",
+        "limner_promise_ratio_sum 1.25",
         'limner_answer_seconds_bucket{le="0.025"} 1.0',
     ):
-        assert line in text.splitlines()
+        assert line in lines
 
 
-async def test_the_queue_and_the_workers_are_told_as_they_are() -> None:
-    metrics, workers, depth = Metrics(), [], [5]
-    metrics.watch(depth=lambda: depth[0], workers=lambda: workers)
-    async with serve_metrics(metrics, host="127.0.0.1", port=0, health=Health) as port:
-        _, before = await get(port, "/metrics")
-        workers.append(WorkerInfo(name="w/cpu", device="cpu", state=WorkerState.BUSY, restarts=2))
-        depth[0] = 6
-        _, after = await get(port, "/metrics")
-    assert "limner_jobs_waiting 5.0" in before
-    assert 'limner_workers{state="busy"} 0.0' in before
-    assert "limner_jobs_waiting 6.0" in after
-    assert 'limner_workers{state="busy"} 1.0' in after
-    assert 'limner_worker_restarts{worker="w/cpu"} 2.0' in after
+async def test_relaxed_jobs_move_no_credits() -> None:
+    metrics, relaxed = Metrics(), replace(JOB, priority=Priority.RELAX)
+    metrics.ordered(relaxed)
+    metrics.ended(replace(relaxed, status=JobStatus.DONE))
+    metrics.ended(replace(relaxed, status=JobStatus.CANCELLED))
+    lines = await shown(metrics)
+    assert 'limner_jobs_ordered_total{kind="imagine",priority="relax"} 1.0' in lines
+    for movement in ("held", "spent", "returned"):
+        assert f'limner_credits_total{{movement="{movement}"}} 0.0' in lines
+
+
+async def test_it_is_told_how_the_program_stands_at_that_moment() -> None:
+    metrics, now = Metrics(), [STANDING]
+    metrics.watch(lambda: now[0])
+    before = await shown(metrics)
+    worker = WorkerInfo(name="w/cpu", device="cpu", state=WorkerState.BUSY, restarts=2)
+    now[0] = replace(STANDING, waiting={Priority.FAST: 6, Priority.RELAX: 0}, workers=(worker,), draining=True)
+    after = await shown(metrics)
+    for line in (
+        'limner_jobs_waiting{priority="fast"} 5.0',
+        'limner_jobs_waiting{priority="relax"} 1.0',
+        "limner_jobs_running 3.0",
+        "limner_jobs_undelivered 4.0",
+        "limner_draining 0.0",
+        "limner_connected 1.0",
+        "limner_servers 2.0",
+        "limner_free_bytes 1e+09",
+        'limner_workers{state="busy"} 0.0',
+    ):
+        assert line in before
+    for line in (
+        'limner_jobs_waiting{priority="fast"} 6.0',
+        "limner_draining 1.0",
+        'limner_workers{state="busy"} 1.0',
+        'limner_worker_restarts_total{worker="w/cpu"} 2.0',
+    ):
+        assert line in after
+
+
+class OneBatchEngine:
+    """Implements `Engine`, as far as it is asked: paints what it was given to say."""
+
+    def __init__(self, outcome: Painted | Exception) -> None:
+        self.outcome = outcome
+
+    async def start(self) -> None:
+        raise NotImplementedError
+
+    async def close(self, *, grace: float) -> None:
+        raise NotImplementedError
+
+    def workers(self) -> Sequence[WorkerInfo]:
+        raise NotImplementedError
+
+    async def idle(self) -> str:
+        raise NotImplementedError
+
+    async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def cancel(self, worker: str) -> None:
+        raise NotImplementedError
+
+
+async def test_batches_are_measured_on_their_way_through_the_engine() -> None:
+    metrics = Metrics()
+    batch = Batch(tasks=tuple(Task(job_id=number, recipe=RECIPE) for number in range(3)), model=POCKET)
+    painted = Painted(pictures=(), seconds=1.5)
+    assert await MeasuredEngine(OneBatchEngine(painted), metrics).paint("w", batch, lambda _: None) is painted
+    for error in (OutOfMemory(detail="1 GiB"), PaintingCancelled()):
+        with pytest.raises(type(error)):
+            await MeasuredEngine(OneBatchEngine(error), metrics).paint("w", batch, lambda _: None)
+    lines = await shown(metrics)
+    for line in (
+        'limner_batch_pictures_sum{model="pocket"} 3.0',
+        'limner_batch_seconds_sum{model="pocket"} 1.5',
+        'limner_batches_failed_total{error="out_of_memory"} 1.0',
+    ):
+        assert line in lines
+    assert not any("painting_cancelled" in line for line in lines)
 
 
 @pytest.mark.parametrize(
