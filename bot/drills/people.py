@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -104,7 +105,7 @@ class People:
 
     async def press(self, message: Message, custom_id: str, *, member: int) -> Deed | None:
         """Press that button."""
-        deed = self._begin(custom_id.split(":")[1], member, message.channel_id)
+        deed = self.discord.state.begin(custom_id.split(":")[1], member_id=member, channel_id=message.channel_id)
         data = {"custom_id": custom_id, "component_type": BUTTON}
         return await self._told(deed, payloads.COMPONENT, data, on=message)
 
@@ -112,16 +113,22 @@ class People:
         self, name: str, *, member: int | None = None, channel: int | None = None, **options: str
     ) -> Deed | None:
         """Type a command whose options are all text."""
-        deed = self._begin(
-            name,
-            self._dice.choice(self._members) if member is None else self._members[member],
-            self._dice.choice(self._channels) if channel is None else self._channels[channel],
-        )
-        given = [{"name": option, "type": STRING, "value": value} for option, value in options.items()]
-        return await self._told(deed, payloads.COMMAND, {"id": str(deed.id), "name": name, "type": 1, "options": given})
+        return await self.type(self.about_to(name, member=member, channel=channel), **options)
 
-    def _begin(self, name: str, member_id: int, channel_id: int) -> Deed:
-        return self.discord.state.begin(name, member_id=member_id, channel_id=channel_id)
+    def about_to(self, name: str, *, member: int | None = None, channel: int | None = None) -> Deed:
+        """What will be done by `type`: its token is known before the bot hears of it."""
+        return self.discord.state.begin(
+            name,
+            member_id=self._dice.choice(self._members) if member is None else self._members[member],
+            channel_id=self._dice.choice(self._channels) if channel is None else self._channels[channel],
+        )
+
+    async def type(self, deed: Deed, **options: str) -> Deed | None:
+        """Type that command, now."""
+        deed.sent_at = time.monotonic()
+        given = [{"name": option, "type": STRING, "value": value} for option, value in options.items()]
+        data = {"id": str(deed.id), "name": deed.name, "type": 1, "options": given}
+        return await self._told(deed, payloads.COMMAND, data)
 
     async def _told(self, deed: Deed, kind: int, data: dict[str, Any], *, on: Message | None = None) -> Deed | None:
         if not await self.discord.tell(deed, kind, data, on=on):

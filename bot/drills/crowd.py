@@ -1,0 +1,100 @@
+"""A thousand orders in a minute by two hundred members, and then a long time with fewer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bot.drills.discord_state import ANSWER_SECONDS, Deed
+from bot.drills.house import House, open_house
+from bot.drills.people import People, keep_busy
+from bot.drills.settled import settled
+from bot.drills.verdict import Verdict
+
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """How soon people were answered, in milliseconds, and how many were not within the time that Discord allows."""
+
+    p50_ms: float
+    p99_ms: float
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """By how much the bot grew from the second third of a soak to the last: medians of each."""
+
+    megabytes: float
+    handles: float
+
+
+async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> tuple[Answers, Verdict]:
+    """So many orders at random moments of so many seconds."""
+    dice = random.Random(0)
+    async with open_house(folder) as house:
+        await house.started()
+        people = People(house.discord, dice, count=members)
+        started, deeds = time.monotonic(), []
+        for at in sorted(dice.uniform(0, seconds) for _ in range(orders)):
+            await asyncio.sleep(max(0.0, started + at - time.monotonic()))
+            deeds.append(await people.order("a boat --n 1 --steps 2"))
+        verdict = await settled(house, seconds=10 * seconds)
+        told = [deed for deed in deeds if deed is not None]
+        if missing := orders - verdict.orders:
+            verdict.lost += missing
+            verdict.details.append(f"{missing} of {orders} orders were not taken")
+        return _answers(told), verdict
+
+
+async def soak(folder: Path, *, seconds: float) -> tuple[Growth, Verdict]:
+    """A steady load for so long, with everything that people do; what the bot holds is looked at all the while."""
+    async with open_house(folder) as house:
+        await house.started()
+        people = People(house.discord, random.Random(0), count=20)
+        busy = asyncio.create_task(keep_busy(people, per_second=8, most_open=15))
+        try:
+            held = await _watch(house, seconds)
+        finally:
+            busy.cancel()
+            await asyncio.gather(busy, return_exceptions=True)
+        verdict = await settled(house)
+        if verdict.failed:
+            verdict.lost += verdict.failed
+            verdict.details.append(f"{verdict.failed} jobs failed, and nothing had gone wrong")
+        third = len(held) // 3
+        middle, last = held[third : 2 * third], held[2 * third :]
+        memory, handles = (
+            statistics.median(sample[which] for sample in last) - statistics.median(sample[which] for sample in middle)
+            for which in (0, 1)
+        )
+        return Growth(megabytes=memory, handles=handles), verdict
+
+
+async def _watch(house: House, seconds: float) -> list[tuple[float, int]]:
+    """Megabytes and open files of the bot's process and its worker's, every half second."""
+    held, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        await asyncio.sleep(0.5)
+        try:
+            processes = [house.process, *house.workers()]
+            memory = sum(process.memory_info().rss for process in processes) / MEGABYTE
+            held.append((memory, sum(process.num_fds() for process in processes)))
+        except psutil.NoSuchProcess:
+            continue
+    return held
+
+
+def _answers(deeds: list[Deed]) -> Answers:
+    answered = [1000 * (deed.answered_at - deed.sent_at) for deed in deeds if deed.answer is not None]
+    late = len(deeds) - sum(took <= 1000 * ANSWER_SECONDS for took in answered)
+    percentiles = statistics.quantiles(answered, n=100, method="inclusive")
+    return Answers(p50_ms=percentiles[49], p99_ms=percentiles[98], late=late)

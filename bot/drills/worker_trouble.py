@@ -1,0 +1,47 @@
+"""Workers that hang, that stop altogether, and that have too little memory for one job of a batch."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from bot.drills.house import open_house
+from bot.drills.people import People
+from bot.drills.settled import settled
+from bot.drills.verdict import Verdict
+from generation.errors import OutOfMemory, WorkerLost
+
+HANG_SECONDS = 4.0
+MEMBERS = 6
+NEIGHBOURS = 3
+
+
+async def worker_hangs(folder: Path, *, how: str) -> Verdict:
+    """`hang`: a step never ends; `freeze`: the whole process stops. The job that does it fails, and no other does."""
+    return await _one_bad_job(folder, how, expected=WorkerLost.key)
+
+
+async def out_of_memory(folder: Path) -> Verdict:
+    """A batch is too much because of one job: it alone fails, those beside it are drawn without it."""
+    return await _one_bad_job(folder, "huge", expected=OutOfMemory.key)
+
+
+async def _one_bad_job(folder: Path, word: str, *, expected: str) -> Verdict:
+    async with open_house(folder, hang_seconds=HANG_SECONDS) as house:
+        await house.started()
+        people = People(house.discord, random.Random(0), count=MEMBERS)
+        # While the first is drawn the others come together, of one size: they are one batch then.
+        await people.order("a slow boat --n 1 --steps 10", member=0)
+        for member in range(1, NEIGHBOURS + 1):
+            await people.order("a boat --n 1 --steps 5", member=member)
+        bad = await people.order(f"a {word} boat --n 1 --steps 5", member=NEIGHBOURS + 1)
+        verdict = await settled(house)
+        assert bad is not None
+        async with house.storage() as storage:
+            accounts = await storage.books.accounts()
+        for account in accounts:
+            error = expected if account.request_key == str(bad.id) else None
+            if account.job.error != error:
+                verdict.lost += 1
+                verdict.details.append(f"job {account.job.id} ended with {account.job.error}, not {error}")
+        return verdict
