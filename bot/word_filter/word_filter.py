@@ -38,7 +38,7 @@ _UNSPACED = re.compile(
 
 def normal_form(word: str) -> str:
     """A blocked word as it is compared: folded, single spaces. Two words with the same form are the same word."""
-    return " ".join(_RUN.findall(fold(word)))
+    return " ".join(run for run in _RUN.findall(fold(word)) if _WORD.search(run))
 
 
 class WordFilter:
@@ -77,7 +77,7 @@ class WordFilter:
         return None
 
     def _find_spelled(self, tokens: Sequence[str]) -> str | None:
-        """The longest word among single letters in a row; what stands before or after may be a word of its own ("a")."""
+        """The longest word among single letters in a row; one before or after it may be a word of its own ("a")."""
         for letters in _letters_apart(tokens):
             outline = _outline(letters)
             for start in range(len(letters)):
