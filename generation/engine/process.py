@@ -194,7 +194,8 @@ class WorkerProcess:
                 case None:
                     return True
                 case Unfit(error=error):
-                    self.last_words = str(error)
+                    # In the words of the painter, which a person is to read: "cuda:1: this machine has no …".
+                    self.last_words = ": ".join(str(value) for value in error.fields.values())
                     return False
                 case Ready(device=device, model=model):
                     self._device, self._model = device, model
