@@ -188,6 +188,23 @@ def restore(
 
 
 @cli.command()
+def prune(as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Delete what is older than [retention] allows, and files that nothing names; also while the bot runs."""
+    settings = _configured(config)
+    from dataclasses import asdict
+
+    from bot.retention import sweep
+    from storage.storage import open_storage
+
+    async def pruned() -> dict[str, int]:
+        async with open_storage(database=settings.storage.database, files=settings.storage.files) as storage:
+            return asdict(await sweep(storage, settings.retention))
+
+    counts = asyncio.run(pruned())
+    print(json.dumps(counts) if as_json else _messages().say("cli.pruned", **counts))
+
+
+@cli.command()
 def bench(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Measure this machine: start, memory, answers under load, overhead, pictures per second."""
     settings = _load(config)

@@ -29,6 +29,7 @@ from bot.config_sections import (
     ModelSection,
     QueueSection,
     QuotaSection,
+    RetentionSection,
     SafetySection,
     StorageSection,
 )
@@ -72,6 +73,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     safety: SafetySection = SafetySection()
     storage: StorageSection = StorageSection()
+    retention: RetentionSection = RetentionSection()
     logs: LogsSection = LogsSection()
     metrics: MetricsSection = MetricsSection()
 

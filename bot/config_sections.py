@@ -228,6 +228,18 @@ class StorageSection(Section):
         return None if name in (self.database, "") or name.startswith(":memory:") else Path(name)
 
 
+Days = Annotated[Whole, Field(ge=0, le=36_500)]
+
+
+class RetentionSection(Section):
+    """How long things are kept, in days; 0: for ever."""
+
+    pictures_days: Days = 0
+    jobs_days: Days = 0
+    log_days: Days = 0
+    uploads_days: Days = 90
+
+
 class LogsSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"

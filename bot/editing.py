@@ -105,7 +105,7 @@ class Editing:
 
     async def again(self, customer: Customer, job_id: int, text: str) -> Job:
         """Order a job once more in other words. What it started from stays."""
-        job = await self._orders.find_job(customer, job_id)
+        job = await self._orders.find_words(customer, job_id)
         if all(recipe.source is None for recipe in job.recipes):
             request = only_one(self._orders.parser, text)
             return await self._orders.imagine(customer, replace(request, spoiler=request.spoiler or job.spoiler))

@@ -172,16 +172,16 @@ class PersonalData:
             await self._files.remove(digest, before=asked_at)
         return Forgotten(pictures=len(drawn.images), jobs=jobs, uploads=len(uploads - kept), cancelled=cancelled)
 
-    async def messages_left(self, limit: int) -> Sequence[Showing]:
-        """Messages of ours that show jobs of people who deleted their data, until they are removed: up to `limit`.
+    async def messages_left(self) -> Sequence[Showing]:
+        """The messages of ours that show jobs of people who deleted their data: `Showings.forget` strikes one off.
 
-        Only those that nothing will be written into any more; `Showings.forget` strikes one off.
+        Only those that nothing will be written into any more.
         """
         bare = RECIPES_TEXT == NO_RECIPES, JobRow.request == "", JobRow.delivered_at.is_not(None)
         shown = JobRow.message_id.is_not(None) | exists().where(ShowingRow.job_id == JobRow.id)
         async with self._database.reading() as session:
-            jobs = await session.scalars(select(JobRow.id).where(*bare, shown).order_by(JobRow.id.desc()).limit(limit))
-            return (await showings_of(session, jobs.all()))[:limit]
+            jobs = await session.scalars(select(JobRow.id).where(*bare, shown))
+            return await showings_of(session, jobs.all())
 
 
 async def _forget_words(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:

@@ -21,7 +21,7 @@ class AgainButton(LimnerButton, template=template(AGAIN)):
 
     async def press(self, interaction: Interaction) -> None:
         orders, customer = interaction.client.services.orders, customer_of(interaction)
-        job = await orders.find_job(customer, self.row_id)
+        job = await orders.find_words(customer, self.row_id)
         if not await asks_first(interaction, self.action, self.row_id, anew(job.request)):
             await order(interaction, orders.again(customer, self.row_id))
 

@@ -189,14 +189,14 @@ async def test_the_messages_of_deleted_jobs_are_remembered_until_they_are_gone(s
     await storage.jobs.set_message(untold.id, 72)
     of_ben = await done(storage, clock, b"of Ben", user_id=BEN)
     await storage.jobs.set_message(of_ben.id, 73)
-    assert await storage.personal_data.messages_left(10) == []
+    assert await storage.personal_data.messages_left() == []
     await storage.personal_data.delete(ANNA)
-    left = await storage.personal_data.messages_left(10)
+    left = await storage.personal_data.messages_left()
     assert [(showing.channel_id, showing.message_id) for showing in left] == [(5, 70), (6, 71)]
     await storage.jobs.delivered(untold.id)  # the courier has said that it was cancelled
     for message_id in (70, 71):
         await storage.showings.forget(message_id)
-    [last] = await storage.personal_data.messages_left(10)
+    [last] = await storage.personal_data.messages_left()
     assert last.message_id == 72
 
 

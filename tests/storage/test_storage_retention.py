@@ -94,7 +94,7 @@ async def test_the_words_of_old_jobs_are_forgotten_once_no_picture_is_left(stora
         assert kept.request == job.request
         assert kept.recipes == job.recipes
     # Its message stays where it is: nobody asked for it to be removed.
-    assert await storage.personal_data.messages_left(10) == []
+    assert await storage.personal_data.messages_left() == []
     await storage.retention.forget_pictures(limit)
     assert await storage.retention.forget_jobs(limit) == 1
 
