@@ -22,7 +22,11 @@ from bot.views.double_click import Presses
 from generation.errors import RequestRejected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.catalogue import CatalogueReader
     from bot.config import Config
+    from bot.deleting import Deleting
     from bot.delivery import Courier
     from bot.editing import Editing
     from bot.inspecting import Inspector
@@ -32,10 +36,14 @@ if TYPE_CHECKING:
     from bot.metrics import Metrics
     from bot.moderator_notices import ModeratorNotices
     from bot.orders import Orders
+    from bot.owners import Owners
     from bot.pauses import Pauses
+    from bot.personal_data import PersonalDataDesk
     from bot.rules.rates import Rates
     from bot.rules.server_rules import ServerRules
     from bot.series_orders import SeriesOrders
+    from bot.standing import Standing
+    from bot.status import StatusWriter
     from bot.upload_orders import UploadOrders
     from bot.uploads import Uploads
     from bot.views.button import LimnerItem
@@ -70,6 +78,7 @@ class Services:
     config: Config
     storage: Storage
     catalogue: Catalogue
+    catalogue_reader: CatalogueReader
     dispatcher: Dispatcher
     orders: Orders
     series_orders: SeriesOrders
@@ -79,9 +88,14 @@ class Services:
     editing: Editing
     masks: Masks
     courier: Courier
+    writer: StatusWriter
+    deleting: Deleting
+    personal_data: PersonalDataDesk
     routes: MessageRoutes
     messages: Messages
     metrics: Metrics
+    look: Callable[[], Standing]
+    owners: Owners
     notices: ModeratorNotices
     rates: Rates
     server_rules: ServerRules
@@ -107,13 +121,13 @@ class LimnerClient(discord.AutoShardedClient):
         self.tree = LimnerTree(self, Presses(clock))
         self.placing = asyncio.Semaphore(ORDERS_AT_ONCE)
         self._api_url = api_url
-        self._buttons: tuple[re.Pattern[str], ...] = ()
+        self._buttons: tuple[type[LimnerItem[Any]], ...] = ()
         self._dialogs: tuple[type[LimnerDialog], ...] = ()
 
     def listen_to(self, *buttons: type[LimnerItem[Any]]) -> None:
         """Answer presses of these families of buttons, also on messages of long ago."""
         self.add_dynamic_items(*buttons)
-        self._buttons += tuple(button.__discord_ui_compiled_template__ for button in buttons)
+        self._buttons += buttons
 
     def take_answers_to(self, *dialogs: type[LimnerDialog]) -> None:
         """Take these forms back, also those that were shown before a restart."""
@@ -145,8 +159,7 @@ class LimnerClient(discord.AutoShardedClient):
         """Take forms back, and answer buttons that nothing else answers: left over from another version, or forged."""
         match interaction.type:
             case discord.InteractionType.component:
-                known = any(button.fullmatch(_custom_id(interaction)) for button in self._buttons)
-                known = known and _stands_there(interaction)
+                known = _stands_there(interaction) and any(button.is_meant(interaction) for button in self._buttons)
             case discord.InteractionType.modal_submit:
                 known = await self._take_back(interaction)
             case _:
@@ -236,13 +249,9 @@ def _count(interaction: Interaction) -> None:
 
 def _stands_there(interaction: Interaction) -> bool:
     """Whether what was pressed is in the message: discord.py passes over what is not, and the person would wait."""
-    data = cast(dict[str, object], interaction.data)
+    data, message = cast(dict[str, object], interaction.data), interaction.message
     pressed = data.get("component_type"), data.get("custom_id")
-    rows = (
-        [row for row in interaction.message.components if isinstance(row, discord.ActionRow)]
-        if interaction.message
-        else []
-    )
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)] if message else []
     return any((child.type.value, child.custom_id) == pressed for row in rows for child in row.children)
 
 

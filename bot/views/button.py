@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import discord
 
@@ -23,8 +23,17 @@ def template(actions: str, *, ending: str = "") -> re.Pattern[str]:
 class LimnerItem(discord.ui.DynamicItem[ItemT], template=r"(?!)"):
     """A button or menu that outlives restarts: Discord keeps its custom_id, discord.py makes it anew for every press.
 
-    Pressing it never fails silently: see `LimnerTree.press`.
+    Pressing it never fails silently: see `LimnerTree.press`. `kind` is what its custom_ids belong to.
     """
+
+    kind: ClassVar[discord.ComponentType] = discord.ComponentType.button
+
+    @classmethod
+    def is_meant(cls, interaction: Interaction) -> bool:
+        """Whether something of this family was pressed."""
+        data = cast(dict[str, Any], interaction.data)
+        found = cls.__discord_ui_compiled_template__.fullmatch(str(data.get("custom_id")))
+        return found is not None and data.get("component_type") == cls.kind.value
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.tree.press(interaction, self)
@@ -46,8 +55,9 @@ class LimnerButton(LimnerItem[discord.ui.Button[discord.ui.View]], template=r"(?
         emoji: str | None = None,
         style: discord.ButtonStyle = discord.ButtonStyle.secondary,
         row: int | None = None,
+        ending: str = "",
     ) -> None:
-        custom_id = f"limner:{action}:{row_id}"
+        custom_id = f"limner:{action}:{row_id}{ending}"
         super().__init__(discord.ui.Button(label=label, emoji=emoji, style=style, custom_id=custom_id, row=row))
         self.action = action
         self.row_id = row_id

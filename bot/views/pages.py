@@ -57,6 +57,8 @@ class PageButton(
 class PageMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(r"limner:pages:(?P<kind>help)")):
     """The pages by their titles: `limner:pages:help`."""
 
+    kind = discord.ComponentType.select
+
     def __init__(self, kind: str, select: discord.ui.Select[Any]) -> None:
         super().__init__(select)
         self.kind = kind
@@ -77,6 +79,8 @@ class ExampleMenu(
     LimnerItem[discord.ui.Select[Any]], template=re.compile(r"limner:example:(?P<kind>styles|loras|models)")
 ):
     """Orders one picture with what is chosen, to see what this server makes of it: `limner:example:<list>`."""
+
+    kind = discord.ComponentType.select
 
     def __init__(self, kind: str, select: discord.ui.Select[Any]) -> None:
         super().__init__(select)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 import discord
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from bot.client import Interaction
     from bot.views.dialog import Answers
     from generation.recipe import Mask
+
+
+# What a menu of cells may say; any other number would only take memory.
+_CELL = re.compile(r"[1-9]|1[0-9]|2[0-5]", re.ASCII)
 
 
 class RegionButton(LimnerButton, template=template("vary_region")):
@@ -48,6 +53,8 @@ class RegionButton(LimnerButton, template=template("vary_region")):
 class CellsMenu(LimnerItem[discord.ui.Select[discord.ui.View]], template=template("cells")):
     """The cells to be painted anew: `limner:cells:<image id>`. Choosing some asks for the prompt."""
 
+    kind = discord.ComponentType.select
+
     def __init__(self, image_id: int, grid: CellGrid | None = None, *, placeholder: str | None = None) -> None:
         count = 1 if grid is None else grid.count
         menu: discord.ui.Select[discord.ui.View] = discord.ui.Select(
@@ -67,7 +74,8 @@ class CellsMenu(LimnerItem[discord.ui.Select[discord.ui.View]], template=templat
         return cls(int(match["id"]))
 
     async def press(self, interaction: Interaction) -> None:
-        chosen = sum(1 << int(number) for number in self.item.values)
+        numbers = {int(value) for value in self.item.values if _CELL.fullmatch(value)}
+        chosen = sum(1 << number for number in numbers)
         await _ask(interaction, "cells", self.row_id, f":{chosen:x}")
 
 
