@@ -272,10 +272,6 @@ class Courier:
     async def _deliver(self, followed: FollowedJob) -> None:
         """Bring the end of the job to the person, however long that takes."""
         job, place = followed.job, followed.place
-        if job.finished_at is not None and datetime.now(UTC) - job.finished_at > GIVE_UP_AFTER:
-            log.error("given_up", job_id=job.id, user_id=job.user_id, channel_id=job.channel_id)
-            await self._storage.jobs.delivered(job.id)
-            return
         write = await self._writer.ended(job, followed.customer, followed.locale)
         before = place.message_id
         while True:
@@ -283,6 +279,11 @@ class Courier:
                 await self._routes.deliver(place, write)
                 break
             except Undeliverable as error:
+                # Only now: what the clock said when the job ended may have been wrong.
+                if job.finished_at is not None and datetime.now(UTC) - job.finished_at > GIVE_UP_AFTER:
+                    log.error("given_up", job_id=job.id, user_id=job.user_id, channel_id=job.channel_id)
+                    await self._storage.jobs.delivered(job.id)
+                    return
                 delay = followed.next_delay()
                 log.warning(
                     "undelivered", job_id=job.id, passing=error.passing, retry_in=delay, reason=repr(error.__cause__)

@@ -59,10 +59,11 @@ class FollowedJob:
         self.note(job)
 
     def answer(self, message_id: int | None) -> None:
-        """The first answer is that message. None: there is none, and so the interaction is of no use."""
+        """The first answer is that message. None: it failed, or Discord took it and we were not told so.
+
+        Whether there is an answer that can be changed, the interaction will tell when that is tried.
+        """
         self.place.message_id = message_id
-        if message_id is None:
-            self.place.receipt = None
         self.answered.set()
 
     def next_delay(self) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from bot.drills.discord_server import until
+from bot.drills.discord_state import ANSWER_SECONDS
 from bot.drills.house import House
 from bot.drills.verdict import Verdict, judge
 
@@ -12,8 +14,13 @@ PATIENCE = 180.0  # seconds for what is left to do after a drill, on a busy mach
 
 
 async def settled(house: House, *, seconds: float = PATIENCE) -> Verdict:
-    """Wait until every job has ended and is delivered, or for so many seconds; then judge."""
+    """Wait until everyone is answered, every job has ended and is delivered, or for so many seconds; then judge."""
     end = time.monotonic() + seconds
+    deeds = house.discord.state.deeds.values()
+    await until(
+        lambda: all(deed.answer is not None or deed.sent_at + ANSWER_SECONDS < time.monotonic() for deed in deeds),
+        2 * ANSWER_SECONDS,
+    )
     async with house.storage() as storage:
         while True:
             accounts = await storage.books.accounts()
