@@ -167,6 +167,14 @@ class Jobs(JobStore):
             .order_by(JobRow.created_at, JobRow.id)
         )
 
+    async def of_guild(self, guild_id: int, *, statuses: Collection[JobStatus]) -> Sequence[Job]:
+        """All jobs of a server in those statuses, oldest first."""
+        return await self._read(
+            select(JobRow)
+            .where(JobRow.status.in_(statuses), JobRow.guild_id == guild_id)
+            .order_by(JobRow.created_at, JobRow.id)
+        )
+
     async def counts(self, user_id: int, guild_id: int | None) -> JobCounts:
         """How many jobs the member has."""
         async with self._database.reading() as session:
@@ -300,10 +308,15 @@ class Jobs(JobStore):
                 return False
             return await end(session, row, JobStatus.FAILED, now=self._database.now(), error=error)
 
-    async def cancel(self, job_id: int) -> bool:
+    async def cancel(self, job_id: int, *, by: int | None = None) -> bool:
         async with self._database.writing() as session:
+            now = self._database.now()
             row = await lock_job(session, job_id)
-            return row is not None and await end(session, row, JobStatus.CANCELLED, now=self._database.now())
+            if row is None or not await end(session, row, JobStatus.CANCELLED, now=now):
+                return False
+            if by is not None and row.guild_id is not None:
+                await write_down(session, row.guild_id, by, "job.cancel", row.user_id, {"job": row.id}, now=now)
+            return True
 
     async def _take_back(self, lost: ColumnElement[bool]) -> Sequence[Job]:
         async with self._database.writing() as session:

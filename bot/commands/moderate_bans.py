@@ -56,7 +56,7 @@ def add_ban_commands(group: app_commands.Group, services: Services, texts: Texts
             why = " ".join(reason.split())
             banned = await bans.ban(user.id, guild_id, reason=why, lasting=lasting, by=interaction.user.id)
             jobs = await services.storage.jobs.of_user(user.id, guild_id=guild_id, statuses=UNFINISHED)
-            called_off = [await services.dispatcher.cancel(job.id) for job in jobs]
+            called_off = [await services.dispatcher.cancel(job.id, by=interaction.user.id) for job in jobs]
             sentences = [say(_key("moderate.banned", banned), locale, **_fields(banned))]
             if any(called_off):
                 sentences.append(say("moderate.called_off", locale, count=sum(called_off)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
@@ -16,6 +17,9 @@ from bot.message_routes import MENTION_NOBODY
 from bot.moderators import admit_moderator
 from bot.views.log_page import log_page
 from generation.errors import RequestRejected
+
+if TYPE_CHECKING:
+    from storage.moderator_log import ModeratorLog
 
 FILE_NAME = "moderator-log.csv"
 READ_AT_ONCE = 500  # entries, so that a long log does not hold the event loop for long
@@ -66,23 +70,25 @@ def _check_postable(channel: discord.abc.GuildChannel | discord.Thread) -> None:
 async def _send_file(interaction: discord.Interaction[LimnerClient], services: Services, guild_id: int) -> None:
     """All entries, the newest first, or as many as Discord takes in one file."""
     log, say, locale = services.storage.moderator_log, services.messages.say, interaction.locale.value
-    written, count, before = [heading()], 0, None
-    room = interaction.filesize_limit - len(written[0])
+    data, count = await written(log, guild_id, room=interaction.filesize_limit)
+    total = await log.count(guild_id)
+    whole, cut = say("log.file", locale, count=count), say("log.file_cut", locale, count=count, total=total)
+    await interaction.followup.send(
+        whole if count == total else cut,
+        file=discord.File(io.BytesIO(data), FILE_NAME),
+        ephemeral=True,
+        allowed_mentions=MENTION_NOBODY,
+    )
+
+
+async def written(log: ModeratorLog, guild_id: int, *, room: int) -> tuple[bytes, int]:
+    """The file of that many bytes at most, and how many entries it holds: the newest."""
+    pieces, count, before = [heading()], 0, None
+    room -= len(pieces[0])
     while entries := await log.older(guild_id, before, READ_AT_ONCE):
         lines = lines_of(entries)
         if len(lines) > room:
             break
-        written.append(lines)
+        pieces.append(lines)
         count, before, room = count + len(entries), entries[-1].id, room - len(lines)
-    total = await log.count(guild_id)
-    sentence = (
-        say("log.file", locale, count=count)
-        if count == total
-        else say("log.file_cut", locale, count=count, total=total)
-    )
-    await interaction.followup.send(
-        sentence,
-        file=discord.File(io.BytesIO(b"".join(written)), FILE_NAME),
-        ephemeral=True,
-        allowed_mentions=MENTION_NOBODY,
-    )
+    return b"".join(pieces), count

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.answering import answer_later, customer_of, tell
-from bot.orders import JobGone
+from bot.orders import JobGone, NotYours
 from bot.views.button import LimnerButton, template, view_of
 from bot.wording import refund
 from generation.errors import RequestRejected
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from bot.client import Interaction
     from bot.messages import Messages
     from bot.orders import Customer
-
-
-class NotYours(RequestRejected):
-    """Only the owner of a job and moderators may do that to it."""
-
-    key = "not_yours"
 
 
 class JobOver(RequestRejected):
@@ -37,9 +31,11 @@ class CancelButton(LimnerButton, template=template("cancel")):
     async def press(self, interaction: Interaction) -> None:
         services = interaction.client.services
         await answer_later(interaction)
-        job = await services.storage.jobs.get(self.row_id)
+        job, who = await services.storage.jobs.get(self.row_id), interaction.user.id
         _check(job, customer_of(interaction))
-        if job is None or job.status.terminal or not await services.dispatcher.cancel(job.id):
+        if job is None or job.status.terminal:
+            raise JobOver
+        if not await services.dispatcher.cancel(job.id, by=None if who == job.user_id else who):
             raise JobOver
         say, locale = services.messages.say, interaction.locale.value
         await tell(interaction, say("notices.cancelled", locale, refund=refund(services.messages, job.price, locale)))
@@ -55,9 +51,9 @@ def _check(job: Job | None, customer: Customer) -> None:
             raise NotYours
 
 
-def cancel_button(label: str, job_id: int) -> CancelButton:
+def cancel_button(label: str, job_id: int, *, row: int | None = None) -> CancelButton:
     """✖ with a label."""
-    return CancelButton("cancel", job_id, label=label, emoji="✖️", style=discord.ButtonStyle.danger)
+    return CancelButton("cancel", job_id, label=label, emoji="✖️", style=discord.ButtonStyle.danger, row=row)
 
 
 def cancel_view(messages: Messages, job_id: int, locale: str | None) -> discord.ui.View:

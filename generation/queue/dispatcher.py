@@ -117,9 +117,9 @@ class Dispatcher:
         self._queue.add(QueuedJob.of(job, self._catalogue))
         self._moved()
 
-    async def cancel(self, job_id: int) -> bool:
-        """Call off a queued or running job. False: it had already ended."""
-        if not await self._store.cancel(job_id):
+    async def cancel(self, job_id: int, *, by: int | None = None) -> bool:
+        """Call off a queued or running job, `by` a moderator or its owner (None). False: it had already ended."""
+        if not await self._store.cancel(job_id, by=by):
             return False
         self._queue.remove(job_id)
         for running in self._running:
@@ -157,6 +157,10 @@ class Dispatcher:
     def depths(self) -> dict[Priority, int]:
         """How many jobs wait in each priority class."""
         return self._queue.depths()
+
+    def held_back(self) -> int:
+        """How many of those that wait are paused."""
+        return self._queue.held_back()
 
     def running(self) -> int:
         """How many jobs are being drawn."""

@@ -54,8 +54,11 @@ class JobStore(Protocol):
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         """Queued or running → failed with an error key; credits given back in the same transaction."""
 
-    async def cancel(self, job_id: int) -> bool:
-        """Queued or running → cancelled; credits given back in the same transaction. False: it had already ended."""
+    async def cancel(self, job_id: int, *, by: int | None = None) -> bool:
+        """Queued or running → cancelled; credits given back in the same transaction. False: it had already ended.
+
+        `by` is the moderator who called it off; None: its owner did.
+        """
 
     async def take_back_expired(self, now: datetime) -> Sequence[Job]:
         """Running jobs whose lease ran out → queued, or failed with a refund after the last one. As they are now."""

@@ -47,6 +47,17 @@ async def test_moderators_may(world: World) -> None:
     private(await world.press(message, "Cancel", by=world.moderator))
     await world.until(lambda: "Cancelled" in world.now(message).content)
     assert await world.credits() == 100
+    [entry] = await world.app.services.storage.moderator_log.latest(world.guild.id, 5)
+    assert (entry.action, entry.moderator_id, entry.target_id, entry.details) == (
+        "job.cancel", world.moderator.id, world.member.id, {"job": 1},
+    )  # fmt: skip
+
+
+async def test_an_own_job_that_a_moderator_cancels_is_nothing_for_the_log(world: World) -> None:
+    message = await world.imagine("a slow boat --steps 60", by=world.moderator)
+    private(await world.press(message, "Cancel", by=world.moderator))
+    await world.until(lambda: "Cancelled" in world.now(message).content)
+    assert await world.app.services.storage.moderator_log.latest(world.guild.id, 5) == []
 
 
 @pytest.mark.parametrize("how", ["cancelled", "done"])

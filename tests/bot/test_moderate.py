@@ -9,9 +9,12 @@ from typing import Any
 
 import discord
 import pytest
+from discord.app_commands import AppCommandChannel
 from simcord.actors import MemberActor
 from simcord.backend.errors import SetupError
+from simcord.builders import ChannelHandle
 
+from bot.commands.moderate_rules import ChannelElsewhere, seen
 from bot.orders import Customer
 from generation.job import JobStatus
 from storage.guild_rules import GuildRules
@@ -101,6 +104,7 @@ async def test_a_ban_calls_off_what_waits_and_gives_its_credits_back(world: Worl
     assert await world.credits() == 92
     said = await moderate(world, "ban", user=world.member, reason="flooding", duration="1h")
     assert "2 jobs of theirs were called off" in said
+    assert [action for action, _ in await logged(world)][-3:] == ["ban.set", "job.cancel", "job.cancel"]
     assert await world.credits() == 100
     statuses = (JobStatus.QUEUED, JobStatus.CANCELLED)
     [job] = await jobs.of_user(world.stranger.id, guild_id=world.guild.id, statuses=statuses)
@@ -158,14 +162,21 @@ async def test_a_channel_counts_with_its_threads_and_a_category_with_its_channel
     inside = world.guild.create_text_channel("sketches", category=category)
     await moderate(world, "channel", allow=category)
     public(await world.member.slash(inside, "imagine", prompt="a boat"))
-    thread = world.guild.create_thread(inside, "boats")
+    thread = await opened_thread(world, inside)
     public(await world.member.slash(thread, "imagine", prompt="a boat"))
     assert f"<#{category.id}>" in await world.refused("a boat")
-    outside = world.guild.create_thread(world.channel, "more boats")
+    outside = await opened_thread(world, world.channel)
     assert "One cannot draw" in private(await world.member.slash(outside, "imagine", prompt="a boat"))
     await moderate(world, "channel", clear=True, allow=outside)
     public(await world.member.slash(outside, "imagine", prompt="a boat"))
     assert f"<#{outside.id}>" in await world.refused("a boat")
+
+
+async def opened_thread(world: World, channel: ChannelHandle) -> ChannelHandle:
+    """A thread of a channel, as everybody may begin one."""
+    world.env.backend.create_thread(channel.id, "boats", world.moderator.id)
+    await world.env.settle()
+    return channel.threads[-1]
 
 
 # Limits
@@ -300,15 +311,9 @@ async def test_nothing_reaches_another_server(world: World, command: str, option
     await world.app.services.server_rules.check(direct, ())
 
 
-@pytest.mark.parametrize("command", ["channel", "log"])
-async def test_a_channel_of_another_server_is_refused(world: World, command: str) -> None:
-    from discord.app_commands import AppCommandChannel
-
+async def test_a_channel_of_another_server_is_refused(world: World) -> None:
     elsewhere = world.env.create_guild("Orchard").create_text_channel("pictures")
     payload: Any = {"id": str(elsewhere.id), "type": 0, "name": "pictures", "permissions": "0", "position": 0}
-    client = world.app.client
-    forged = AppCommandChannel(state=client._connection, data=payload, guild_id=world.guild.id)
-    from bot.commands.moderate_rules import ChannelElsewhere, seen
-
+    forged = AppCommandChannel(state=world.app.client._connection, data=payload, guild_id=world.guild.id)
     with pytest.raises(ChannelElsewhere):
         seen(forged)

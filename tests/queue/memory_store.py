@@ -116,7 +116,7 @@ class MemoryStore:
         self.refunded[job_id] += 1
         return True
 
-    async def cancel(self, job_id: int) -> bool:
+    async def cancel(self, job_id: int, *, by: int | None = None) -> bool:
         await self._enter("cancel")
         if job_id not in self.jobs or not may_become(self.jobs[job_id].status, JobStatus.CANCELLED):
             return False
