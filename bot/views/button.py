@@ -23,17 +23,17 @@ def template(actions: str, *, ending: str = "") -> re.Pattern[str]:
 class LimnerItem(discord.ui.DynamicItem[ItemT], template=r"(?!)"):
     """A button or menu that outlives restarts: Discord keeps its custom_id, discord.py makes it anew for every press.
 
-    Pressing it never fails silently: see `LimnerTree.press`. `kind` is what its custom_ids belong to.
+    Pressing it never fails silently: see `LimnerTree.press`. `component_type` is what its custom_ids belong to.
     """
 
-    kind: ClassVar[discord.ComponentType] = discord.ComponentType.button
+    component_type: ClassVar[discord.ComponentType] = discord.ComponentType.button
 
     @classmethod
     def is_meant(cls, interaction: Interaction) -> bool:
         """Whether something of this family was pressed."""
         data = cast(dict[str, Any], interaction.data)
         found = cls.__discord_ui_compiled_template__.fullmatch(str(data.get("custom_id")))
-        return found is not None and data.get("component_type") == cls.kind.value
+        return found is not None and data.get("component_type") == cls.component_type.value
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await interaction.client.tree.press(interaction, self)

@@ -57,7 +57,7 @@ class PageButton(
 class PageMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(r"limner:pages:(?P<kind>help)")):
     """The pages by their titles: `limner:pages:help`."""
 
-    kind = discord.ComponentType.select
+    component_type = discord.ComponentType.select
 
     def __init__(self, kind: str, select: discord.ui.Select[Any]) -> None:
         super().__init__(select)
@@ -80,7 +80,7 @@ class ExampleMenu(
 ):
     """Orders one picture with what is chosen, to see what this server makes of it: `limner:example:<list>`."""
 
-    kind = discord.ComponentType.select
+    component_type = discord.ComponentType.select
 
     def __init__(self, kind: str, select: discord.ui.Select[Any]) -> None:
         super().__init__(select)

@@ -53,7 +53,7 @@ class RegionButton(LimnerButton, template=template("vary_region")):
 class CellsMenu(LimnerItem[discord.ui.Select[discord.ui.View]], template=template("cells")):
     """The cells to be painted anew: `limner:cells:<image id>`. Choosing some asks for the prompt."""
 
-    kind = discord.ComponentType.select
+    component_type = discord.ComponentType.select
 
     def __init__(self, image_id: int, grid: CellGrid | None = None, *, placeholder: str | None = None) -> None:
         count = 1 if grid is None else grid.count

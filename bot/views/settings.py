@@ -28,7 +28,7 @@ SWITCHES = ("remix", "relax")
 class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"limner:set:(?P<field>{'|'.join(MENUS)})")):
     """A menu for one of the settings."""
 
-    kind = discord.ComponentType.select
+    component_type = discord.ComponentType.select
 
     def __init__(self, field: str, select: discord.ui.Select[Any]) -> None:
         super().__init__(select)
