@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -95,6 +95,8 @@ class DiscordState:
         self.deeds: dict[str, Deed] = {}  # by token
         self.messages: dict[int, Message] = {}
         self.faults: list[Fault] = []
+        self.weather: Callable[[], Failure | None] = lambda: None  # how any call may go wrong, beside those
+        self.failed = 0  # calls that went wrong
         self.commands: list[Any] = []
         self._nonces: dict[tuple[int, str], int] = {}
         self._ids = itertools.count(2**51)
@@ -142,5 +144,8 @@ class DiscordState:
         for fault in self.faults:
             if fault.call == call and fault.part in path and (fault.times is None or fault.hits < fault.times):
                 fault.hits += 1
+                self.failed += 1
                 return fault.failure
-        return None
+        struck = self.weather()
+        self.failed += struck is not None
+        return struck

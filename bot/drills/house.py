@@ -132,7 +132,11 @@ class House:
 
     def last_words(self) -> str:
         """The end of what the bot logged."""
-        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+        return self.said()[-3000:]
+
+    def said(self) -> str:
+        """All that it logged."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 @asynccontextmanager

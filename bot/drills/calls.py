@@ -1,0 +1,134 @@
+"""Every call to Discord that the bot makes, made to fail in every way, while somebody waits for what it is for.
+
+Each case is an order (or a look, or a start) of its own, in a channel of its own; all of them go on side by side. What
+is asked is the same for all: the order ends, its person is shown how, once, and the bot goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bot.drills.discord_server import CALLS, until
+from bot.drills.discord_state import Deed, Failure, Fault
+from bot.drills.house import START_SECONDS, House, open_house
+from bot.drills.people import People, keep_busy
+from bot.drills.settled import settled
+from bot.drills.verdict import Verdict
+
+FAILURES: tuple[Failure, ...] = (500, 429, 403, 404, 413, "unheard", "dropped")
+PASSING: frozenset[Failure] = frozenset({500, 429, "unheard", "dropped"})
+TIMES = 2  # that a failure which passes comes in a row
+STORM_SHARE = 0.1  # of all calls, in a storm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How it comes to a call while an order is on its way: `closed` are the ways before it, which must be closed."""
+
+    call: str
+    closed: tuple[tuple[str, Failure], ...] = ()
+    command: str = "imagine"
+
+
+# From the first answer to a direct message: each way is taken where those before it lead nowhere.
+WAYS = (
+    Way(call="answer"),
+    Way(call="edit_answer"),
+    Way(call="edit", closed=(("edit_answer", 404),)),
+    Way(call="send", closed=(("edit_answer", 404), ("edit", 404))),
+    Way(call="open_direct", closed=(("edit_answer", 404), ("edit", 403), ("send", 403))),
+    Way(call="follow_up", command="info"),
+)
+# What is called before anybody can order anything.
+AT_THE_START = ("who_am_i", "application", "commands", "sync_commands", "gateway")
+
+
+async def on_the_way(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> tuple[int, Verdict]:
+    """Each call of an order with each failure, side by side; how many calls failed, and what became of all."""
+    cases = [(way, failure) for way in WAYS for failure in failures]
+    async with open_house(folder) as house:
+        await house.started()
+        people = People(house.discord, random.Random(0), count=len(cases), channels=len(cases))
+        await asyncio.gather(*(_case(house, people, number, *case) for number, case in enumerate(cases)))
+        verdict = await settled(house)
+        return house.discord.state.failed, _with_life(verdict, house)
+
+
+async def _case(house: House, people: People, number: int, way: Way, failure: Failure) -> None:
+    deed = people.about_to(way.command, member=number, channel=number)
+    faults = [Fault(call=call, failure=closed, part=_part(call, deed)) for call, closed in way.closed]
+    times = TIMES if failure in PASSING or failure == 413 else None
+    faults.append(Fault(call=way.call, failure=failure, part=_part(way.call, deed), times=times))
+    house.discord.state.faults += faults
+    if way.command == "imagine":
+        await people.type(deed, prompt="a slow boat --n 1 --steps 5")
+    else:
+        await people.type(deed)
+    if way.call == "open_direct" and failure not in PASSING:
+        # There is no way left. It stays undelivered until one opens.
+        await until(lambda: faults[-1].hits, START_SECONDS)
+        for fault in faults:
+            fault.times = fault.hits
+
+
+def _part(call: str, deed: Deed) -> str:
+    """What stands in the paths of this case's calls and of no other's."""
+    path = CALLS[call][1].pattern
+    if path.startswith("/users"):
+        return ""
+    return f"/{deed.channel_id}/" if path.startswith("/channels") else f"/{deed.token}"
+
+
+async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> tuple[int, Verdict]:
+    """Any call may fail in any way while people do everything that they do; then the weather is fine again."""
+    dice = random.Random(0)
+    async with open_house(folder) as house:
+        await house.started()
+        people, state = People(house.discord, dice, count=20), house.discord.state
+        state.weather = lambda: dice.choice(FAILURES) if dice.random() < share else None
+        busy = asyncio.create_task(keep_busy(people, per_second=8, most_open=30))
+        await asyncio.sleep(seconds)
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+        state.weather = lambda: None
+        verdict = await settled(house)
+        return state.failed, _with_life(verdict, house)
+
+
+async def at_the_start(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> tuple[int, Verdict]:
+    """Each call of a start with each failure: the bot comes up, or ends with a sentence, and comes up the next time."""
+    verdict = Verdict()
+    async with open_house(folder) as house:
+        for call in AT_THE_START:
+            for failure in failures:
+                house.discord.state.commands = []  # so that they are told again
+                house.discord.state.faults.append(fault := Fault(call=call, failure=failure, times=1))
+                before = house.discord.sessions
+                house.start()
+                if not await until(partial(_came_up_or_ended, house, before), START_SECONDS):
+                    verdict.lost += 1
+                    verdict.details.append(f"{call} {failure}: it neither came up nor ended")
+                await house.kill()
+                fault.times = 0
+        said = await asyncio.to_thread(house.said)
+        if "Traceback" in said:
+            verdict.lost += 1
+            verdict.details.append(said)
+        await house.started()
+        return house.discord.state.failed, _with_life(verdict, house)
+
+
+def _came_up_or_ended(house: House, sessions: int) -> bool:
+    return house.discord.sessions > sessions or not house.running
+
+
+def _with_life(verdict: Verdict, house: House) -> Verdict:
+    if not house.running:
+        verdict.lost += 1
+        verdict.details.append("the bot has ended")
+    return verdict
