@@ -12,7 +12,8 @@ from hypothesis.strategies import SearchStrategy
 WORDS = (
     "--", "—", "–", "--ar", "--seed", "--no", "--lora", "--style", "--n", "--steps", "--quality", "--repeat", "--raw",
     "--tile", "--hires", "--stop", "--cfg", "--chaos", "--draft", "--spoiler", "--relax", "--fast", "--zoom",
-    "<lora:", "<lora:neon:0.8>", ">", "=", '"', "“", "«", "(", ")", "[", "]", "{", "}", "::", ":", "\\", ",", "\n", "\t",
+    "<lora:", "<lora:neon:0.8>", ">", "=",
+    '"', "“", "«", "(", ")", "[", "]", "{", "}", "::", ":", "\\", ",", "\n", "\t",
     "\x00", "\u200b", "\u202e", "\ud800", "`", "```", "||", "**", "@everyone", "<@1>", "<#1>", "<t:1:R>", "](http://x)",
     "https://cdn.discordapp.com/attachments/1/2/a.png", "https://discord.com/channels/1/2/3", "https://x/a.png",
     "%2e%2e/", "../", "ink", "neon", "red boat", "3:2", "1:1.5)", "0.5", "-1", "9" * 13, "1e9", "nan", "٣", "left", "%",
