@@ -98,7 +98,7 @@ class Metrics:
         self._credits.labels("held").inc(job.price)
 
     def ended(self, job: Job, *, promised_seconds: float | None = None) -> None:
-        """A job is done, failed or cancelled. `promised_seconds` is how long its owner was first told to wait for it."""
+        """A job is done, failed or cancelled. `promised_seconds` is how long its owner was told to wait for it."""
         self._ended.labels(job.kind, job.status).inc()
         if job.status is not JobStatus.DONE:
             self._credits.labels("returned").inc(job.price)
@@ -137,6 +137,7 @@ class _Now(Collector):
             waiting.add_metric([_word(priority)], count)
         yield waiting
         for name, meaning, value in (
+            ("limner_jobs_paused", "Jobs that wait for a resume, their server's or all servers'.", now.paused),
             ("limner_jobs_running", "Jobs that are being drawn.", now.running),
             ("limner_jobs_undelivered", "Jobs that have ended and were not told yet.", now.undelivered),
             ("limner_draining", "1 while nothing new is started: /admin drain.", now.draining),

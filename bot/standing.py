@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """`waiting` counts jobs by priority class, `undelivered` those that have ended and whose owners were not told yet.
+    """`waiting` counts jobs by priority class, `paused` those of them that wait for a resume.
 
-    `draining`: nothing new is started. `free_bytes` is the room on the disk of the pictures.
+    `undelivered` jobs have ended, and their owners were not told yet. `draining`: nothing new is started. `free_bytes`
+    is the room on the disk of the pictures.
     """
 
     started_at: datetime
@@ -31,6 +32,7 @@ class Standing:
     servers: int
     draining: bool
     waiting: Mapping[Priority, int]
+    paused: int
     running: int
     undelivered: int
     workers: Sequence[WorkerInfo]
@@ -53,6 +55,7 @@ def look(
         servers=len(client.guilds),
         draining=dispatcher.draining,
         waiting=dispatcher.depths(),
+        paused=dispatcher.held_back(),
         running=dispatcher.running(),
         undelivered=courier.undelivered(),
         workers=engine.workers(),

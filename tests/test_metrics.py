@@ -49,6 +49,7 @@ STANDING = Standing(
     servers=2,
     draining=False,
     waiting={Priority.FAST: 5, Priority.RELAX: 1},
+    paused=1,
     running=3,
     undelivered=4,
     workers=(),
@@ -115,6 +116,7 @@ async def test_it_is_told_how_the_program_stands_at_that_moment() -> None:
     for line in (
         'limner_jobs_waiting{priority="fast"} 5.0',
         'limner_jobs_waiting{priority="relax"} 1.0',
+        "limner_jobs_paused 1.0",
         "limner_jobs_running 3.0",
         "limner_jobs_undelivered 4.0",
         "limner_draining 0.0",
