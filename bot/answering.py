@@ -135,10 +135,19 @@ def may_post(interaction: Interaction) -> None:
 async def bring(interaction: Interaction, bringing: Coroutine[None, None, T]) -> T:
     """Wait for what an order needs, such as a picture to start from, as `order` waits for the order.
 
-    Raises `RequestRejected` if it cannot be had, or the person may not order here.
+    Raises `RequestRejected` if it cannot be had, or the person may not order here: then nothing is fetched or decoded.
     """
     _may_order(interaction, bringing)
-    return await _deferring(interaction, bringing)
+
+    async def admitted() -> T:
+        try:
+            await interaction.client.services.server_rules.admit(customer_of(interaction))
+        except RequestRejected:
+            bringing.close()
+            raise
+        return await bringing
+
+    return await _deferring(interaction, admitted())
 
 
 async def order(interaction: Interaction, placing: Coroutine[None, None, Job]) -> None:

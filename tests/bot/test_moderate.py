@@ -93,6 +93,14 @@ async def test_a_ban_holds_for_buttons_too(world: World) -> None:
     assert len(world.messages()) == before
 
 
+async def test_pictures_of_the_banned_are_not_even_looked_at(world: World) -> None:
+    await moderate(world, "ban", user=world.member, reason="spam")
+    garbage = ("photo.png", b"no picture at all")
+    assert "banned" in await world.refused("a boat", image=garbage)
+    for command in ("vary", "upscale"):
+        assert "banned" in private(await world.member.slash(world.channel, command, image=garbage))
+
+
 async def test_a_ban_calls_off_what_waits_and_gives_its_credits_back(world: World) -> None:
     await moderate(world, "pause")
     jobs = world.app.services.storage.jobs
