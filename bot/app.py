@@ -26,6 +26,7 @@ from bot.catalogue import CatalogueReader
 from bot.cdn import Cdn, DiscordCdn
 from bot.client import LimnerClient, Services
 from bot.config import Config, read_token
+from bot.deleting import Deleting
 from bot.delivery import Courier
 from bot.editing import Editing
 from bot.inspecting import Inspector
@@ -38,6 +39,8 @@ from bot.moderator_notices import ModeratorNotices
 from bot.orders import Orders
 from bot.owners import Owners
 from bot.pauses import Pauses
+from bot.personal_data import PersonalDataDesk
+from bot.retention import Sweeper
 from bot.rules.rates import OrderRate
 from bot.rules.relax import RelaxRule
 from bot.rules.rules import Rules
@@ -110,7 +113,12 @@ class App:
         """
         courier, dispatcher = self.services.courier, self.services.dispatcher
         grace = self.services.config.queue.stop_grace_seconds - DELIVERY_SECONDS - WORKER_SECONDS - GATEWAY_SECONDS
-        delivering = asyncio.create_task(courier.run(), name="courier")
+        beside = {
+            asyncio.create_task(courier.run(), name="courier"),
+            asyncio.create_task(Sweeper(self.services.storage, self.services.config.retention).run(), name="sweeper"),
+            asyncio.create_task(self.services.personal_data.run(), name="personal-data"),
+            asyncio.create_task(self.services.pauses.run(), name="pauses"),
+        }
         try:
             await self._take_up()
             await self.engine.start()
@@ -123,8 +131,9 @@ class App:
                 await courier.drain(DELIVERY_SECONDS)
                 await self.engine.close(grace=WORKER_SECONDS)
         finally:
-            delivering.cancel()
-            await asyncio.gather(delivering, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _take_up(self) -> None:
         """What an earlier run left: pauses, jobs that it was running, and ends that nobody was told."""
@@ -183,10 +192,11 @@ async def open_app(
             ),
             submit=lambda job: dispatcher.submit(job),
         )
+        writer = StatusWriter(messages=messages, storage=storage, orders=orders)
         courier = Courier(
             storage=storage,
             routes=routes,
-            writer=StatusWriter(messages=messages, storage=storage, orders=orders),
+            writer=writer,
             outlook=lambda job_id: dispatcher.outlook(job_id),
             metrics=metrics,
         )
@@ -212,6 +222,7 @@ async def open_app(
         )
         metrics.watch(standing)
         uploads = Uploads(cdn=files, intake=intake, storage=storage, rate=rates.pictures)
+        deleting = Deleting(client, storage=storage, orders=orders, writer=writer)
         services = Services(
             config=config,
             storage=storage,
@@ -226,6 +237,9 @@ async def open_app(
             editing=Editing(orders=orders, catalogue=catalogue),
             masks=Masks(catalogue=catalogue, files=storage.files),
             courier=courier,
+            writer=writer,
+            deleting=deleting,
+            personal_data=PersonalDataDesk(storage=storage, dispatcher=dispatcher, courier=courier, deleting=deleting),
             routes=routes,
             messages=messages,
             metrics=metrics,

@@ -1,9 +1,14 @@
-"""Pauses of servers: kept in storage, held to by the queue, taken up again at the next start."""
+"""Pauses of servers: kept in storage, held to by the queue, also by those of other processes on the same database."""
 
 from __future__ import annotations
 
+import asyncio
+
+from bot.background import attempted
 from generation.queue.dispatcher import Dispatcher
 from storage.guild_rules import Rulebook
+
+POLL_SECONDS = 10.0  # after which a pause is heard of that began or ended in another process
 
 
 class Pauses:
@@ -15,20 +20,38 @@ class Pauses:
     def __init__(self, rulebook: Rulebook, dispatcher: Dispatcher) -> None:
         self._rulebook = rulebook
         self._dispatcher = dispatcher
+        self._held: set[int] = set()
+        # What was read of storage must not be older than what is done by it.
+        self._turn = asyncio.Lock()
 
     async def pause(self, guild_id: int, *, by: int) -> bool:
         """Stop. False: it is paused already. `by` is a moderator: whoever calls this has asked `bot.moderators`."""
-        changed = await self._rulebook.pause(guild_id, by=by)
-        self._dispatcher.pause(guild_id)
+        async with self._turn:
+            changed = await self._rulebook.pause(guild_id, by=by)
+            self._hold({*self._held, guild_id})
         return changed
 
     async def resume(self, guild_id: int, *, by: int) -> bool:
         """Go on. False: there is no pause."""
-        changed = await self._rulebook.resume(guild_id, by=by)
-        self._dispatcher.resume(guild_id)
+        async with self._turn:
+            changed = await self._rulebook.resume(guild_id, by=by)
+            self._hold(self._held - {guild_id})
         return changed
 
     async def take_up(self) -> None:
-        """Hold the queue to the pauses of an earlier run, before it begins."""
-        for guild_id in await self._rulebook.paused():
+        """Hold the queue to the pauses that stand in storage: of an earlier run, or of another process."""
+        async with self._turn:
+            self._hold(set(await self._rulebook.paused()))
+
+    async def run(self) -> None:
+        """For ever: hear of what other processes paused or resumed."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await attempted("pauses", self.take_up())
+
+    def _hold(self, paused: set[int]) -> None:
+        for guild_id in paused - self._held:
             self._dispatcher.pause(guild_id)
+        for guild_id in self._held - paused:
+            self._dispatcher.resume(guild_id)
+        self._held = paused

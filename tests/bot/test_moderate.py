@@ -14,8 +14,10 @@ from simcord.actors import MemberActor
 from simcord.backend.errors import SetupError
 from simcord.builders import ChannelHandle
 
+from bot import pauses
 from bot.commands.moderate_rules import ChannelElsewhere, seen
 from bot.orders import Customer
+from bot.rules.rules import Rules
 from generation.job import JobStatus
 from storage.guild_rules import GuildRules
 from tests.bot.world import MODERATOR, World, private, public
@@ -263,6 +265,25 @@ async def test_a_pause_outlives_a_restart(world: World) -> None:
     assert await world.app.services.storage.jobs.waiting() == [job]
     await moderate(world, "resume")
     await world.finished(message)
+
+
+async def test_a_pause_in_another_process_is_heard_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pauses, "POLL_SECONDS", 0.05)
+    await world.restart()
+    message = await world.drawn("a boat --n 1")
+    rulebook, jobs = world.app.services.storage.rulebook, world.app.services.storage.jobs
+    orders = world.app.services.orders
+    await rulebook.pause(world.guild.id, by=world.moderator.id)  # past our own queue
+    await asyncio.sleep(0.5)
+    direct = Customer(user_id=world.member.id, guild_id=world.guild.id, channel_id=world.channel.id)
+    monkeypatch.setattr(orders, "_rules", Rules())  # an order that was on its way at that moment
+    await orders.again(direct, 1)
+    await asyncio.sleep(0.5)
+    assert len(await jobs.waiting()) == 1
+    await rulebook.resume(world.guild.id, by=world.moderator.id)
+    while await jobs.waiting():  # noqa: ASYNC110 – there is nothing to wait on
+        await asyncio.sleep(0.05)
+    assert world.now(message)
 
 
 # Who may
