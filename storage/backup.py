@@ -32,6 +32,7 @@ FILES = "files"
 CONTENTS = "backup.json"
 ROUNDS = 5  # copies of a database whose pictures are deleted faster than they are copied
 _CHUNK = 1 << 20
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")  # what else may go wrong is the disk that is written to
 _LEFT_OVERS = ("", "-wal", "-shm", "-journal")  # what belongs to a SQLite file, itself first
 
 
@@ -153,7 +154,9 @@ def _copy_database(original: Path, copy: Path) -> None:
             source.backup(target)
             target.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
-        raise BackupUnsound(path=str(original), reason=str(error)) from error
+        if error.sqlite_errorname in _DAMAGE:
+            raise BackupUnsound(path=str(original), reason=str(error)) from error
+        raise FilesUnwritable(path=str(copy), detail=str(error)) from error
     _check(copy)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import resource
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -244,6 +246,26 @@ class TestOneByOne:
         database.write_bytes(pages)
         with pytest.raises(BackupUnsound):
             self.back_up(folder)
+        assert [path.name for path in tmp_path.iterdir()] == ["original"]
+
+    @pytest.mark.parametrize("room", [20_000, 150_000], ids=["for nothing", "for files"])
+    def test_where_there_is_no_room_nothing_stays(self, folder: Path, tmp_path: Path, room: int) -> None:
+        for number in range(3):
+            digest = hashlib.sha256(bytes([number]) * 100_000).hexdigest()
+            (folder / "files" / digest[:2]).mkdir(exist_ok=True)
+            (folder / "files" / digest[:2] / digest).write_bytes(bytes([number]) * 100_000)
+        done = subprocess.run(
+            [sys.executable, "-m", "bot", "backup", str(tmp_path / "backup"), "--config", str(folder / "config.toml")],
+            cwd=PROGRAM_FOLDER,
+            capture_output=True,
+            text=True,
+            check=False,
+            # No file may grow beyond it: what the system says then is as good as a full disk.
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["original"]
 
     @pytest.mark.parametrize("harm", ["no contents", "half a database", "a rotten file"])

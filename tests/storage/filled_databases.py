@@ -111,6 +111,8 @@ def _community(sqlite: bool) -> Sequence[str]:
     at = _moment(9, sqlite=sqlite)
     return [
         f"UPDATE jobs SET spoiler = {'1' if sqlite else 'true'} WHERE id = 1",
+        "UPDATE jobs SET answer_token = 'aW50ZXJhY3Rpb24' WHERE id = 2",
+        "INSERT INTO showings (message_id, channel_id, job_id, image_id) VALUES (70, 5, 1, NULL), (75, 5, 1, 2)",
         f"INSERT INTO role_allowances (guild_id, role_id, credits) VALUES ({HARBOUR}, 11, 60)",
         "INSERT INTO bans (guild_id, user_id, moderator_id, reason, until, created_at)"
         f" VALUES ({HARBOUR}, {BEN}, {ANNA}, 'spam', NULL, {at})",
