@@ -292,7 +292,10 @@ async def serve(
             await asyncio.wait({connection, queue, stopping}, return_when=asyncio.FIRST_COMPLETED)
             structlog.get_logger(__name__).info("stopping")
             stopping.cancel()
-            await asyncio.gather(*(task for task in (connection, queue) if task.done()))
+            try:
+                await asyncio.gather(*(task for task in (connection, queue) if task.done()))
+            except (discord.GatewayNotFound, discord.HTTPException, *CONNECTION_ERRORS) as error:
+                raise DiscordUnreachable(detail=str(error)) from error
 
 
 @asynccontextmanager
