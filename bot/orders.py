@@ -46,6 +46,12 @@ class JobGone(RequestRejected):
     key = "job_gone"
 
 
+class StartGone(RequestRejected):
+    """The picture or mask that a job began with was deleted, so that it cannot be drawn again."""
+
+    key = "start_gone"
+
+
 class NotYours(RequestRejected):
     """Only the owner of a job and moderators may do that to it."""
 
@@ -293,9 +299,18 @@ class Orders:
         return jobs
 
     async def check(self, customer: Customer, new: Sequence[NewJob]) -> None:
-        """Raises `RequestRejected` for jobs that the rules or missing weights forbid."""
+        """Raises `RequestRejected` for jobs that the rules, missing weights or missing files forbid."""
         await self._rules.check(customer, new)
         await self._check_weights(new)
+        await self._check_starts(new)
+
+    async def _check_starts(self, jobs: Iterable[NewJob]) -> None:
+        """Raises `StartGone` for jobs that begin with a file which is not there (any more)."""
+        for job in jobs:
+            begun = [part for recipe in job.recipes for part in (recipe.source, recipe.mask) if part is not None]
+            for digest in {part.digest for part in begun if part.digest is not None}:
+                if not await self._storage.files.exists(digest):
+                    raise StartGone
 
     async def _from_spoiler(self, new: NewJob) -> bool:
         parent = None if new.parent_image_id is None else await self._storage.images.get(new.parent_image_id)

@@ -52,6 +52,11 @@ class Upload:
         return f"{stem}.{EXTENSIONS[self.form]}"
 
 
+def filename(stem: str, *, spoiler: bool) -> str:
+    """The name to upload a picture under. Discord hides what is named so until somebody clicks on it."""
+    return f"SPOILER_{stem}" if spoiler else stem
+
+
 async def show(pngs: Sequence[bytes], *, limit: int) -> Upload:
     """One message's picture for the pictures of a job: a single one as it is, several as a grid.
 

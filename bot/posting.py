@@ -13,7 +13,9 @@ from bot.answering import customer_of, may_post, tell
 from bot.message_routes import Destination, Parcel, Place, Receipt, Undeliverable, Writer
 from bot.orders import ImageGone, JobGone
 from bot.uploads import may_read
+from bot.views.cancel import cancel_view
 from bot.views.picture import picture_view
+from bot.views.queue_page import standing
 from bot.wording import code
 from generation.errors import RequestRejected
 from generation.job import JobStatus
@@ -83,7 +85,9 @@ async def show_job(interaction: Interaction, job_id: int) -> None:
     if job.age_restricted and not customer.age_restricted:
         raise AgeRestrictedElsewhere
     if not job.status.terminal:
-        await tell(interaction, services.standing.line(job, locale), view=services.standing.view([job], customer))
+        own = job.user_id == customer.user_id or customer.moderator
+        view = cancel_view(services.messages, job.id, locale) if own else None
+        await tell(interaction, standing(services, job, locale), view=view)
         return
     write = await services.writer.shown(job, interaction.user.mention, locale) if job.status is JobStatus.DONE else None
     if write is None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot import pictures
 from bot.errors import ending_words
 from bot.message_routes import Destination, Parcel, Writer
-from bot.pictures import Upload
+from bot.pictures import Upload, filename
 from bot.views.cancel import cancel_view
 from bot.views.grid import grid_view
 from bot.views.picture import picture_view
-from bot.wording import SEPARATOR, code, duration, percent_of, price, refund
+from bot.wording import SEPARATOR, Moment, code, duration, percent_of, price, refund
 from generation.job import Job, JobStatus
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from generation.recipe import Recipe
     from storage.images import Image
     from storage.storage import Storage
+
+
+class _Kept(NamedTuple):
+    """A picture and its file."""
+
+    image: Image
+    png: bytes
 
 
 class StatusWriter:
@@ -63,14 +70,11 @@ class StatusWriter:
 
     async def ended(self, job: Job, customer: Customer | None, locale: str | None) -> Writer:
         """How the end of the job is told, wherever that will be. `customer` None: who ordered is not known any more."""
-        storage = self._storage
-        left, images = await asyncio.gather(self._left(job, customer, locale), storage.images.of_job(job.id))
+        left, kept = await asyncio.gather(self._left(job, customer, locale), self._kept(job))
         if job.status is JobStatus.DONE:
-            files = await asyncio.gather(*(storage.images.png(image) for image in images))
-            pngs = [png for png in files if png is not None]
-            if images and len(pngs) == len(images):
-                scaled = await self._scaled(job.recipes[0], locale)
-                return self._done(job, images, pngs, [*scaled, *left], locale)
+            if kept:
+                scaled = await self._scaled(kept[0].image.recipe, locale)
+                return self._done(job, kept, [*self._how_it_went(job, kept, locale), *scaled, *left], locale)
             state = self._messages.say("status.pictures_gone", locale)
         else:
             given_back = refund(self._messages, job.price, locale)
@@ -85,39 +89,67 @@ class StatusWriter:
 
         return write
 
-    def _done(
-        self, job: Job, images: Sequence[Image], pngs: Sequence[bytes], left: Sequence[str], locale: str | None
-    ) -> Writer:
-        say = self._messages.say
+    async def shown(self, job: Job, by: str, locale: str | None) -> Writer | None:
+        """A message of its own for a job that is done, with its buttons; None if no picture of it is left.
+
+        `by` is a mention of the person who asked for it.
+        """
+        kept = await self._kept(job)
+        if not kept:
+            return None
+        when = Moment(job.finished_at or job.created_at)
+        details = [
+            self._messages.say("status.picture", locale, size=_size(kept), seed=kept[0].image.recipe.seed),
+            self._messages.say("status.shown", locale, job=job.id, when=when, user=by),
+        ]
+        return self._done(job, kept, details, locale)
+
+    async def remade(self, job: Job, *, upload_limit: int) -> Parcel | None:
+        """What a message that shows the job shows from now on, without any words; None if no picture is left."""
+        kept = await self._kept(job)
+        if not kept:
+            return None
+        return await self._done(job, kept, [], None)(Destination(upload_limit=upload_limit))
+
+    async def _kept(self, job: Job) -> list[_Kept]:
+        """Those of the job's pictures that are there, in grid order."""
+        images = await self._storage.images.of_job(job.id)
+        files = await asyncio.gather(*(self._storage.images.png(image) for image in images))
+        return [_Kept(image, png) for image, png in zip(images, files, strict=True) if png is not None]
+
+    def _how_it_went(self, job: Job, kept: Sequence[_Kept], locale: str | None) -> list[str]:
         took = (job.finished_at - job.started_at).total_seconds() if job.started_at and job.finished_at else 0.0
-        state = say(
+        state = self._messages.say(
             "status.done",
             locale,
             duration=duration(self._messages, took, locale),
-            size=f"{images[0].width}×{images[0].height}",
-            seed=job.recipes[0].seed,
+            size=_size(kept),
+            seed=kept[0].image.recipe.seed,
         )
-        details = [state, price(self._messages, job.price, locale), *left]
-        made: dict[int, Upload] = {}  # by limit: routes may be tried again and again
+        return [state, price(self._messages, job.price, locale)]
+
+    def _done(self, job: Job, kept: Sequence[_Kept], details: Sequence[str], locale: str | None) -> Writer:
+        """The pictures with their buttons."""
+        images, made = [one.image for one in kept], dict[int, Upload]()  # by limit: routes may be tried again and again
 
         async def write(destination: Destination) -> Parcel:
             limit = destination.upload_limit
             if limit not in made:
                 try:
-                    made[limit] = await pictures.show(pngs, limit=limit)
+                    made[limit] = await pictures.show([one.png for one in kept], limit=limit)
                 except OSError:  # a file that is no picture any more
-                    gone = say("status.pictures_gone", locale)
+                    gone = self._messages.say("status.pictures_gone", locale)
                     return Parcel(content=self._text(job, locale, [gone], destination=destination))
             if destination.direct:
                 view = None  # its buttons belong to the server: pressed elsewhere they would be orders from there
             elif len(images) == 1:
                 view = picture_view(self._messages, images[0], locale, job_id=job.id)
             else:
-                view = grid_view([image.id for image in images], job.id)
+                view = grid_view(images, job.id)
             return Parcel(
                 content=self._text(job, locale, details, destination=destination, upload=made[limit]),
                 picture=made[limit],
-                filename=f"limner-{job.id}",
+                filename=filename(f"limner-{job.id}", spoiler=job.spoiler),
                 view=view,
             )
 
@@ -149,7 +181,7 @@ class StatusWriter:
         return Parcel(
             content=self._text(job, locale, details),
             picture=picture,
-            filename="preview",
+            filename=filename("preview", spoiler=job.spoiler),
             view=cancel_view(self._messages, job.id, locale),
         )
 
@@ -172,3 +204,7 @@ class StatusWriter:
         if destination is not None and destination.direct:
             lines.insert(0, say("notices.direct_message", locale, channel=f"<#{job.channel_id}>"))
         return "\n".join(lines)
+
+
+def _size(kept: Sequence[_Kept]) -> str:
+    return f"{kept[0].image.width}×{kept[0].image.height}"

@@ -168,7 +168,7 @@ def images_in(message: discord.Message, interaction: Interaction) -> tuple[int, 
     us = interaction.client.user
     if us is None or message.author.id != us.id:
         return ()
-    found = (_ABOUT_IMAGE.fullmatch(custom_id) for custom_id in _custom_ids(message))
+    found = (_ABOUT_IMAGE.fullmatch(custom_id) for custom_id in custom_ids_of(message))
     return tuple(dict.fromkeys(int(match[1]) for match in found if match))
 
 
@@ -179,19 +179,25 @@ def picture_of(message: discord.Message) -> discord.Attachment:
     """
     shown = [*message.attachments, *(file for part in message.message_snapshots for file in part.attachments)]
     pictures = [file for file in shown if (file.content_type or "").startswith("image/")]
-    if not pictures or any(map(_UNFINISHED.fullmatch, _custom_ids(message))):
+    if not pictures or is_unfinished(message):
         raise NoPictureThere
     return pictures[0]
 
 
-def _custom_ids(message: discord.Message) -> list[str]:
+def is_unfinished(message: discord.Message) -> bool:
+    """Whether the message is that of a job which has not ended."""
+    return any(map(_UNFINISHED.fullmatch, custom_ids_of(message)))
+
+
+def custom_ids_of(message: discord.Message) -> list[str]:
+    """What the buttons of a message send, in order."""
     rows = [row for row in message.components if isinstance(row, discord.ActionRow)]
     return [child.custom_id or "" for row in rows for child in row.children if isinstance(child, discord.Button)]
 
 
 async def _read_message(interaction: Interaction, link: MessageLink) -> discord.Message:
     """A message that the person may read too. Raises `MessageUnseen`."""
-    if link.guild_id != interaction.guild_id or not _may_read(interaction, link.channel_id):
+    if link.guild_id != interaction.guild_id or not may_read(interaction, link.channel_id):
         raise MessageUnseen
     channel = interaction.client.get_partial_messageable(link.channel_id, guild_id=link.guild_id)
     try:
@@ -202,7 +208,8 @@ async def _read_message(interaction: Interaction, link: MessageLink) -> discord.
         raise FetchFailed from error
 
 
-def _may_read(interaction: Interaction, channel_id: int) -> bool:
+def may_read(interaction: Interaction, channel_id: int) -> bool:
+    """Whether the person can read what was written in that channel, as far as we know the server."""
     if channel_id == interaction.channel_id:
         granted = interaction.permissions
     elif interaction.guild is None or not isinstance(interaction.user, discord.Member):

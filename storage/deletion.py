@@ -32,10 +32,6 @@ class Deleted:
         """The files that the pictures were kept in; other pictures may be kept in them too."""
         return frozenset(image.digest for image in self.images)
 
-    def concerns(self, showing: Showing) -> bool:
-        """Whether that message shows one of the pictures."""
-        return showing.image_id is None or any(showing.image_id == image.id for image in self.images)
-
 
 @uninterrupted
 class Deletion:

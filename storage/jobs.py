@@ -200,15 +200,6 @@ class Jobs(JobStore):
     async def source(self, digest: str) -> bytes | None:
         return await self._files.read(digest)
 
-    async def served_costs(self, since: datetime) -> dict[int, int]:
-        async with self._database.reading() as session:
-            rows = await session.execute(
-                select(JobRow.user_id, func.sum(JobRow.cost))
-                .where(JobRow.status == JobStatus.DONE, JobRow.finished_at >= since)
-                .group_by(JobRow.user_id)
-            )
-            return {user_id: int(cost) for user_id, cost in rows}
-
     # Leases -----------------------------------------------------------------------------------------------------------
 
     async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:

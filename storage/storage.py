@@ -25,6 +25,7 @@ from storage.personal_data import PersonalData
 from storage.retention import Retention
 from storage.settings import Settings
 from storage.showings import Showings
+from storage.totals import Totals
 from storage.users import Users
 
 
@@ -39,6 +40,7 @@ class Storage:
     showings: Showings
     favourites: Favourites
     deletion: Deletion
+    totals: Totals
     credits: Credits
     confirmations: Confirmations
     blocked_words: BlockedWords
@@ -70,6 +72,7 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
             showings=Showings(opened),
             favourites=Favourites(opened),
             deletion=deletion,
+            totals=Totals(opened),
             credits=Credits(opened),
             confirmations=Confirmations(opened),
             blocked_words=BlockedWords(opened),
@@ -77,7 +80,7 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
             moderator_log=ModeratorLog(opened),
             bans=Bans(opened),
             rulebook=Rulebook(opened),
-            personal_data=PersonalData(opened, deletion),
+            personal_data=PersonalData(opened, kept),
             retention=Retention(opened, kept, deletion),
             books=Books(opened),
             files=kept,

@@ -1,16 +1,18 @@
-"""The message menus Vary and Upscale: on any message with a picture, whoever posted it."""
+"""The message menus Vary and Upscale, on any message with a picture, and Remove, on ours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import discord
+from discord import app_commands
 
 from bot.answering import bring, customer_of, order, rejections_told, tell
 from bot.client import Interaction, LimnerClient, Services
 from bot.commands.texts import Menu, Texts
 from bot.uploads import images_in, picture_of
 from bot.views.button import view_of
+from bot.views.delete import ask_to_remove
 from bot.views.picture import DeriveButton
 from generation.job import JobKind
 
@@ -47,6 +49,18 @@ def upscale_menu(services: Services, texts: Texts) -> Menu:
                 await order(interaction, services.upload_orders.upscale(customer, brought, kind))
 
     return texts.menu("upscale", upscale)
+
+
+def remove_menu(services: Services, texts: Texts) -> Menu:
+    """A message of ours and the pictures in it, taken away. Moderators alone see it and may."""
+
+    @app_commands.guild_only()
+    @app_commands.default_permissions(moderate_members=True)
+    async def remove(interaction: discord.Interaction[LimnerClient], message: discord.Message) -> None:
+        async with rejections_told(interaction):
+            await ask_to_remove(interaction, message)
+
+    return texts.menu("remove", remove)
 
 
 async def _ask_which(interaction: Interaction, images: Sequence[int], kind: JobKind) -> None:

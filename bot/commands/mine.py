@@ -1,4 +1,4 @@
-"""/queue and /info: one's own jobs and credits."""
+"""/queue and /info: one's own jobs and credits, and what moderators and everybody see of those of the server."""
 
 from __future__ import annotations
 
@@ -7,69 +7,76 @@ import discord
 from bot.answering import answer_later, customer_of, tell
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Command, Texts
-from bot.views.button import view_of
-from bot.views.cancel import cancel_button
-from bot.wording import code, duration
-from generation.job import Job, JobStatus
+from bot.orders import Customer
+from bot.views.queue_page import queue_page
 
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
-MAX_BUTTONS = 25  # that one message may have
-LISTED_LENGTH = 60  # characters of a request in a list
+RANKED = 5  # of those who draw most
 
 
 def queue_command(services: Services, texts: Texts) -> Command:
-    """One's unfinished jobs, each with ✖."""
+    """One's unfinished jobs, or all of the server for its moderators, each with ✖."""
 
     async def queue(interaction: discord.Interaction[LimnerClient]) -> None:
         await answer_later(interaction)
-        customer, locale, say = customer_of(interaction), interaction.locale.value, services.messages.say
-        jobs = await services.storage.jobs.of_user(customer.user_id, guild_id=customer.guild_id, statuses=UNFINISHED)
-        if not jobs:
-            await tell(interaction, say("queue.empty", locale))
-            return
-        shown = jobs[:MAX_BUTTONS]
-        lines = [say("queue.title", locale), *(f"`{job.id}` {_standing(services, job, locale)}" for job in shown)]
-        buttons = [cancel_button(str(job.id), job.id) for job in shown]
-        await tell(interaction, "\n".join(lines), view=view_of(*buttons))
+        content, view = await queue_page(services, customer_of(interaction), interaction.locale.value)
+        await tell(interaction, content, view=view)
 
     return texts.command("queue", queue)
 
 
-def _standing(services: Services, job: Job, locale: str) -> str:
-    say = services.messages.say
-    request = code(job.request if len(job.request) <= LISTED_LENGTH else job.request[:LISTED_LENGTH] + "…")
-    if job.status is JobStatus.RUNNING:
-        return say("queue.running", locale, request=request, percent=services.courier.percent(job.id))
-    outlook = services.dispatcher.outlook(job.id)
-    if outlook is None:
-        return say("queue.waiting", locale, request=request)
-    if outlook.paused:
-        return say("queue.paused", locale, request=request, position=outlook.position)
-    wait = duration(services.messages, outlook.wait_seconds + outlook.work_seconds, locale)
-    return say("queue.queued", locale, request=request, position=outlook.position, wait=wait)
-
-
 def info_command(services: Services, texts: Texts) -> Command:
-    """One's credits and how many jobs one has."""
+    """One's credits, one's jobs, all that one has drawn, and who draws most in the server."""
 
     async def info(interaction: discord.Interaction[LimnerClient]) -> None:
         await answer_later(interaction)
-        customer, locale, say = customer_of(interaction), interaction.locale.value, services.messages.say
-        allowance = await services.orders.allowance(customer)
-        balance = await services.storage.credits.balance(customer.user_id, customer.guild_id, allowance=allowance)
-        if balance.available is None:
-            credits = say("info.unlimited", locale, spent=balance.spent_today)
-        else:
-            credits = say(
-                "info.credits",
-                locale,
-                available=balance.available,
-                allowance=balance.allowance,
-                granted=balance.granted,
-                renews=discord.utils.format_dt(balance.renews_at, "R"),
-            )
-        counts = await services.storage.jobs.counts(customer.user_id, customer.guild_id)
-        jobs = say("info.jobs", locale, queued=counts.queued, running=counts.running, done=counts.done)
-        await tell(interaction, f"{credits}\n{jobs}")
+        customer, locale = customer_of(interaction), interaction.locale.value
+        lines = [
+            await _credits(services, customer, locale),
+            await _jobs(services, customer, locale),
+            *await _ranking(services, customer.guild_id, locale),
+        ]
+        await tell(interaction, "\n".join(lines))
 
     return texts.command("info", info)
+
+
+async def _credits(services: Services, customer: Customer, locale: str) -> str:
+    allowance = await services.orders.allowance(customer)
+    balance = await services.storage.credits.balance(customer.user_id, customer.guild_id, allowance=allowance)
+    if balance.available is None:
+        return services.messages.say("info.unlimited", locale, spent=balance.spent_today)
+    return services.messages.say(
+        "info.credits",
+        locale,
+        available=balance.available,
+        allowance=balance.allowance,
+        granted=balance.granted,
+        renews=discord.utils.format_dt(balance.renews_at, "R"),
+    )
+
+
+async def _jobs(services: Services, customer: Customer, locale: str) -> str:
+    counts = await services.storage.jobs.counts(customer.user_id, customer.guild_id)
+    total = await services.storage.totals.of_member(customer.user_id, customer.guild_id)
+    kept = await services.storage.totals.kept(customer.user_id, customer.guild_id)
+    say = services.messages.say
+    return "\n".join(
+        [
+            say("info.jobs", locale, queued=counts.queued, running=counts.running),
+            say("info.lifetime", locale, jobs=total.jobs, work=total.work, kept=kept),
+        ]
+    )
+
+
+async def _ranking(services: Services, guild_id: int | None, locale: str) -> list[str]:
+    """Who draws most here; nothing in direct messages, where there is one person."""
+    if guild_id is None:
+        return []
+    most = await services.storage.totals.most(guild_id, limit=RANKED)
+    if not most:
+        return []
+    say = services.messages.say
+    return [
+        say("info.most", locale),
+        *(say("info.rank", locale, user=f"<@{total.user_id}>", jobs=total.jobs, work=total.work) for total in most),
+    ]

@@ -1,4 +1,4 @@
-"""The buttons under one picture: upscale or vary it, subtly or not, and all edits."""
+"""The buttons under one picture: upscale or vary it, subtly or not, all edits, and ❤️ 📋 🗑."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import discord
 from bot.answering import customer_of, order
 from bot.views.again import again_button
 from bot.views.button import LimnerButton, template, view_of
+from bot.views.delete import delete_button
+from bot.views.favourite import favourite_button
+from bot.views.recipe import recipe_button
 from bot.views.reframe import reframe_buttons
 from bot.views.region import RegionButton
 from bot.views.remix import asks_first
@@ -48,4 +51,6 @@ def picture_view(messages: Messages, image: Image, locale: str | None, *, job_id
     if job_id is not None:
         buttons.append(again_button(job_id, row=1))
     square = image.width == image.height
-    return view_of(*buttons, *reframe_buttons(messages, image.id, locale, square=square))
+    buttons += reframe_buttons(messages, image.id, locale, square=square)
+    own = (favourite_button, recipe_button, delete_button)
+    return view_of(*buttons, *(button(image.id, row=4) for button in own))

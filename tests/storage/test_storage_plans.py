@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -26,9 +25,16 @@ VERBS: dict[str, Verb] = {
     "take_back_expired": lambda storage, clock: storage.jobs.take_back_expired(clock()),
     "take_back_from": lambda storage, clock: storage.jobs.take_back_from("host-a"),
     "undelivered": lambda storage, clock: storage.jobs.undelivered(),
-    "served_costs": lambda storage, clock: storage.jobs.served_costs(clock() - timedelta(days=1)),
     "of_user": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=HARBOUR, statuses=[JobStatus.QUEUED]),
     "of_user in messages": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=None, statuses=list(JobStatus)),
+    "of_guild": lambda storage, clock: storage.jobs.of_guild(HARBOUR, statuses=[JobStatus.QUEUED, JobStatus.RUNNING]),
+    "total of a member": lambda storage, clock: storage.totals.of_member(ANNA, HARBOUR),
+    "pictures that are kept": lambda storage, clock: storage.totals.kept(ANNA, HARBOUR),
+    "who draws most": lambda storage, clock: storage.totals.most(HARBOUR, limit=5),
+    "messages of a job": lambda storage, clock: storage.showings.of_job(1),
+    "forget a message": lambda storage, clock: storage.showings.forget(1),
+    "favourite": lambda storage, clock: storage.favourites.toggle(ANNA, 1),
+    "delete images": lambda storage, clock: storage.deletion.delete_images([1, 2], by=ANNA),
     "counts": lambda storage, clock: storage.jobs.counts(ANNA, HARBOUR),
     "order": lambda storage, clock: storage.jobs.order(order(), allowance=10, max_queued=10, request_key="key"),
     "order relaxed": lambda storage, clock: storage.jobs.order_many(
