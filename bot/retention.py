@@ -21,11 +21,13 @@ UNNAMED_FILES = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one sweep forgot: pictures, the words of jobs, entries of moderator logs, and files besides."""
+    """What one sweep forgot: pictures, the words of jobs, entries of moderator logs, questions and bans that had run
+    out, and files besides."""
 
     pictures: int
     jobs: int
     log_entries: int
+    expired: int
     files: int
 
 
@@ -43,6 +45,7 @@ async def sweep(storage: Storage, limits: RetentionSection) -> Swept:
         # After the pictures: as long as a job has one, its words are kept.
         jobs=await _all_of(retention.forget_jobs, before(limits.jobs_days)),
         log_entries=await _all_of(retention.forget_log, before(limits.log_days)),
+        expired=await retention.forget_expired(),
         files=await retention.clear_files(unneeded=now - UNNAMED_FILES, uploads=before(limits.uploads_days)),
     )
 

@@ -11,7 +11,7 @@ from storage.database import Database
 from storage.deletion import Deletion, forget_images
 from storage.file_needs import AT_ONCE, BULK, NO_RECIPES, RECIPES_TEXT, files_at_work, files_of_jobs, pictured
 from storage.files import Files
-from storage.tables import FavouriteRow, ImageRow, JobRow, ModeratorLogRow, ShowingRow
+from storage.tables import BanRow, ConfirmationRow, FavouriteRow, ImageRow, JobRow, ModeratorLogRow, ShowingRow
 from storage.uninterrupted import uninterrupted
 
 _ENDED = tuple(status for status in JobStatus if status.terminal)
@@ -68,6 +68,16 @@ class Retention:
             ids = list(await session.scalars(old.order_by(ModeratorLogRow.id).limit(AT_ONCE)))
             await session.execute(delete(ModeratorLogRow).where(ModeratorLogRow.id.in_(ids)), execution_options=BULK)
         return len(ids)
+
+    async def forget_expired(self) -> int:
+        """Delete questions that are too old to be answered and bans that have run out; how many."""
+        async with self._database.writing() as session:
+            now = self._database.now()
+            over = (
+                delete(ConfirmationRow).where(ConfirmationRow.expires_at <= now).returning(ConfirmationRow.id),
+                delete(BanRow).where(BanRow.until <= now).returning(BanRow.user_id),
+            )
+            return sum([len((await session.scalars(each, execution_options=BULK)).all()) for each in over])
 
     async def clear_files(self, *, unneeded: datetime, uploads: datetime | None) -> int:
         """Take away files that were last written before `unneeded` and that nothing names any more; how many.

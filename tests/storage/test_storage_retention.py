@@ -121,6 +121,20 @@ async def test_old_entries_of_the_moderator_logs_go(storage: Storage, clock: Clo
     assert balance.granted == 3
 
 
+async def test_questions_and_bans_that_have_run_out_go(storage: Storage, clock: Clock) -> None:
+    question = {"user_id": ANNA, "guild_id": HARBOUR, "channel_id": 5, "requests": ["a", "b"], "cost": 2}
+    for hours in (1, 48):
+        await storage.confirmations.ask(**question, lifetime=timedelta(hours=hours))
+    await storage.bans.ban(ANNA, HARBOUR, reason="spam", lasting=timedelta(days=1), by=BEN)
+    await storage.bans.ban(BEN, HARBOUR, reason="spam", lasting=None, by=ANNA)
+    assert await storage.retention.forget_expired() == 0
+    clock.tick(hours=30)
+    assert await storage.retention.forget_expired() == 2
+    assert await storage.confirmations.get(2) is not None
+    assert (await storage.personal_data.told(ANNA))["bans"] == []
+    assert await storage.bans.of(BEN, HARBOUR) is not None
+
+
 async def test_files_that_nothing_names_go_when_they_are_old(storage: Storage, clock: Clock, tmp_path: Path) -> None:
     job = await done(storage, clock, b"a picture")
     [image] = await storage.images.of_job(job.id)
