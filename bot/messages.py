@@ -7,6 +7,7 @@ there; what is shown elsewhere must be escaped by whoever sends it to Discord.
 
 from __future__ import annotations
 
+import re
 import string
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,10 @@ FALLBACK = "en"
 FOLDER = Path(__file__).parent / "locales"
 QUOTED_LENGTH = 100  # of what people typed, in characters
 PLURAL_FORMS = frozenset({"one", "other"})
+# Control characters, and what else breaks a line (Unicode's categories Zl and Zp).
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# Embeddings, overrides and isolates of direction (UAX #9), and halves of surrogate pairs, which no encoding takes.
+_UNSEEN = re.compile(r"[\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 Catalogue = Mapping[str, str | Mapping[str, str]]
 
@@ -73,10 +78,14 @@ def load_messages(folder: Path = FOLDER) -> Messages:
     )
 
 
-def quotable(text: object) -> str:
-    """Text that people typed, made fit for a code span: no backticks in it, and not endless."""
-    plain = str(text).replace("`", "ˋ")
-    return plain if len(plain) <= QUOTED_LENGTH else plain[:QUOTED_LENGTH] + "…"
+def quotable(text: object, length: int = QUOTED_LENGTH) -> str:
+    """Text that people typed, made fit for a code span: no backticks in it, no line breaks, and not endless.
+
+    Nor is there anything left that reverses the direction of writing, which would reach beyond the span, or that cannot
+    be sent at all.
+    """
+    plain = _UNSEEN.sub("", _BREAKS.sub(" ", str(text))).replace("`", "ˋ")
+    return plain if len(plain) <= length else plain[:length] + "…"
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, str | Mapping[str, str]]:

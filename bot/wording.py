@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bot.messages import Messages
+from bot.messages import Messages, quotable
 
 if TYPE_CHECKING:
     from generation.queue.listener import JobProgress
@@ -31,8 +31,7 @@ def fitting(lines: Iterable[str], length: int) -> list[str]:
 
 def code(text: str) -> str:
     """What people typed, as a code span: nothing in it is a mention, a link or Markdown. Nothing typed is `…`."""
-    plain = text.replace("`", "ˋ") or "…"
-    return f"`{plain if len(plain) <= REQUEST_LENGTH else plain[:REQUEST_LENGTH] + '…'}`"
+    return f"`{quotable(text, REQUEST_LENGTH) or '…'}`"
 
 
 def duration(messages: Messages, seconds: float, locale: str | None) -> str:
