@@ -192,12 +192,8 @@ class Dispatcher:
         """Take in what the store remembers, however long it takes until it answers."""
         while not self._stopping.is_set():
             with self._trouble.survive("queue_not_loaded") as attempt:
-                since = self._clock.now() - timedelta(seconds=self._settings.served_window)
-                served = await self._store.served_costs(since)
                 await self._take_back_expired()
                 waiting = await self._store.waiting()
-                for user_id, cost in served.items():
-                    self._queue.served(user_id, cost)
                 self._take_in(waiting)
             if attempt.error is None:
                 return

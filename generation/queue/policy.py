@@ -1,18 +1,18 @@
 """Which job runs next on which worker: fair among people, in batches, every preference bounded.
 
-A priority class is a queue of its own, and a smaller class always goes first. Within one, people are served in the
-manner of the Virtual Token Counter (Sheng et al. 2023, arXiv 2401.00588): everyone has a counter of the cost served to
-them, the person with the smallest counter goes next, and whoever comes back to the queue is lifted to the smallest
-counter there, so that nobody saves up turns by staying away. A person's own jobs run in the order of their ids.
+A priority class is a queue of its own, and a smaller class always goes first. Within one, people are served by weighted
+fair queueing (Demers, Keshav and Shenker 1989; all weights are 1): beside the queue runs a model of a machine that
+serves all who wait at once, in equal parts of its work (`fluid.py`), and the job goes next that would be ready there
+first. So everybody gets the same work out of the machine while they wait, however many jobs they have there and however
+large these are; and a job is ready no later than there, but for one job that cannot be interrupted. Whoever comes back
+begins with those who wait: nobody saves up turns by staying away, and nobody owes for what they drew while nobody else
+wanted to. A person's own jobs run in the order of their ids.
 
-Three things may move a job ahead of its turn, each bounded by `LEAD` in cost:
+Two things may move a job ahead of its turn. Both look no further than `LEAD` beyond the fair choice, and leave it, and
+whoever else they delay, within `PATIENCE` times the wait that is fair:
 
-- It rides along in a batch whose head is the fair choice, because it shares the head's forward pass. Nothing that
-  waits runs in a later batch for it.
+- It rides along in a batch whose head is the fair choice, because it shares the head's forward pass.
 - The worker already holds its model or LoRAs. At most `MAX_SKIPS` picks in a row pass over the fair choice for that.
-- Its owner was served less than others before this program started (bounded by `MAX_DEBT`).
-
-So the counters of any two people who wait differ by at most `max(LEAD, MAX_DEBT)` and the cost of one job.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from generation.catalogue import Catalogue
 from generation.engine.protocol import WorkerInfo
 from generation.errors import UnknownName
 from generation.job import Job, Priority
+from generation.queue.fluid import Fluid
 
-# Two default grids of four (in credits): enough to fill a batch from the jobs of two people.
+# Two default grids of four (in credits, of one person's service): enough to fill a batch from the jobs of two people.
 LEAD = 8
 # With jobs of a few seconds and a model load of some ten seconds, four batches of one model pay for one change.
 MAX_SKIPS = 3
-# How far behind somebody may start who drew much in the hours before a restart: ten default grids.
-MAX_DEBT = 40
+# How much longer than is fair a job may be made to wait for the sake of others' models and batches.
+PATIENCE = 1.5
 # How many people next in line are looked at for company or for the model at hand; keeps a pick fast in a long queue.
 WINDOW = 32
 
@@ -111,6 +112,10 @@ class FairQueue:
         counted = Counter(job.priority for job in self._jobs.values())
         return {priority: counted[priority] for priority in Priority}
 
+    def held_back(self) -> int:
+        """How many of those that wait cannot be picked until a `resume`."""
+        return len(self._jobs) if self._all_paused else len(self._held)
+
     @property
     def all_paused(self) -> bool:
         """Whether nothing at all is picked until `resume(None)`."""
@@ -163,25 +168,23 @@ class FairQueue:
             twin.resume(guild_id)
         return twin
 
-    def served(self, user_id: int, cost: int) -> None:
-        """Take into account what was served to a person before this queue was made, up to `MAX_DEBT`."""
-        for lane in self._lanes.values():
-            lane.charge(user_id, min(cost, MAX_DEBT))
-
     def add(self, job: QueuedJob) -> None:
         """Let a job wait. Adding one that waits already changes nothing."""
-        if job.id not in self._jobs:
-            self._jobs[job.id] = job
-            if job.guild_id in self._paused:
-                self._held[job.id] = job
-            else:
-                self._lanes[job.priority].add(job)
+        if job.id in self._jobs:
+            return
+        self._jobs[job.id] = job
+        if job.guild_id in self._paused:
+            self._held[job.id] = job
+        else:
+            self._lanes[job.priority].add(job)
 
     def give_back(self, job: QueuedJob) -> None:
         """Let a picked job wait again: its owner was not served after all."""
-        if job.id not in self._jobs:
-            self._lanes[job.priority].charge(job.user_id, -job.cost)
+        if job.guild_id in self._paused:
             self.add(job)
+        elif job.id not in self._jobs:
+            self._jobs[job.id] = job
+            self._lanes[job.priority].give_back(job)
 
     def remove(self, job_id: int) -> bool:
         """Take a job out unserved. False: it does not wait here."""
@@ -209,7 +212,7 @@ class FairQueue:
         return ()
 
 
-_Turn: TypeAlias = tuple[int, int, int]  # counter, job id, user id: sorts into the fair order
+_Turn: TypeAlias = tuple[float, int, int]  # virtual finish, job id, user id: sorts into the fair order
 
 
 class _Lane:
@@ -218,95 +221,112 @@ class _Lane:
     def __init__(self) -> None:
         self._jobs: dict[int, QueuedJob] = {}
         self._lines: dict[int, list[int]] = {}  # user → heap of job ids, some of them removed meanwhile
-        self._counters: dict[int, int] = {}
+        self._came: dict[int, tuple[float, float]] = {}  # job → virtual time, and work picked by then
+        self._served: dict[int, float] = {}  # user → virtual finish of what was picked of theirs
         self._turns: list[_Turn] = []  # heap; a turn counts only while it is its user's entry in `_current`
         self._current: dict[int, _Turn] = {}
-        self._floor = 0  # the smallest counter of those who waited after the latest pick
+        self._fluid = Fluid()
+        self._work = 0.0  # that was picked so far
         self._skips = 0
 
     def copy(self) -> _Lane:
         twin = copy.copy(self)
         twin._jobs = dict(self._jobs)
         twin._lines = {user_id: list(line) for user_id, line in self._lines.items()}
-        twin._counters = dict(self._counters)
+        twin._came = dict(self._came)
+        twin._served = dict(self._served)
         twin._turns = list(self._turns)
         twin._current = dict(self._current)
+        twin._fluid = self._fluid.copy()
         return twin
 
-    def charge(self, user_id: int, cost: int) -> None:
-        """Move a person's counter; it never falls below what a newcomer starts with."""
-        self._counters[user_id] = max(self._counter(user_id) + cost, self._floor)
-        self._update_turn(user_id)
-
     def add(self, job: QueuedJob) -> None:
-        self._jobs[job.id] = job
-        if job.user_id not in self._lines:
-            self._lines[job.user_id] = []
-            self._counters[job.user_id] = self._counter(job.user_id)
-        heapq.heappush(self._lines[job.user_id], job.id)
-        self._update_turn(job.user_id)
+        self._let_wait(job, since=self._fluid.time)
+
+    def give_back(self, job: QueuedJob) -> None:
+        """A picked job comes back: its owner was not served, and has the turn again that they had."""
+        self._fluid.remove(job.user_id, job.cost)
+        if job.user_id in self._served:
+            self._served[job.user_id] -= job.cost
+        self._let_wait(job, since=self._served.get(job.user_id, self._fluid.time))
 
     def remove(self, job: QueuedJob) -> None:
-        del self._jobs[job.id]
-        self._update_turn(job.user_id)
+        self._fluid.remove(job.user_id, job.cost)
+        self._forget(job)
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
-        self._raise_floor()
+        self._drop_outdated()
         if not self._turns:
             return ()
-        fair_id = self._turns[0][1]
-        head = self._preferred(self._jobs[fair_id], worker)
-        self._skips = self._skips + 1 if head.id != fair_id else 0
+        fair = self._turns[0]
+        turn = self._preferred(fair, worker)
+        self._skips = self._skips + 1 if turn is not fair else 0
+        head, until, bearable = self._jobs[turn[1]], fair[0] + LEAD, self._patience(turn)
         self._take(head)
-        batch = (head, *self._companions(head))
-        self._raise_floor()
+        batch = (head, *self._companions(head, until, bearable))
+        work = sum(job.cost for job in batch)
+        self._work += work
+        self._fluid.serve(work)
         return batch
 
-    def _preferred(self, fair: QueuedJob, worker: WorkerInfo) -> QueuedJob:
+    def _preferred(self, fair: _Turn, worker: WorkerInfo) -> _Turn:
         """The fair choice, or for a while one that suits better what the worker holds."""
-        if self._skips >= MAX_SKIPS or worker.model is None or _closeness(fair, worker) == 2:
+        closeness = _closeness(self._jobs[fair[1]], worker)
+        if self._skips >= MAX_SKIPS or worker.model is None or closeness == 2:
             return fair
-        best = fair
-        passed = []
-        for turn in self._in_turn():
-            passed.append(turn)
+        best, passed = fair, list[_Turn]()
+        ahead, bearable = 0, float("inf")
+        for turn in self._in_turn(fair[0] + LEAD):
             job = self._jobs[turn[1]]
-            if _closeness(job, worker) > _closeness(best, worker):
-                best = job
-            if len(passed) == WINDOW:
+            if _closeness(job, worker) > closeness and job.cost <= bearable:
+                best, closeness = turn, _closeness(job, worker)
+            passed.append(turn)
+            ahead += job.cost
+            bearable = min(bearable, self._patience(turn) - ahead)
+            if len(passed) == WINDOW or closeness == 2 or bearable <= 0:
                 break
         self._put_back(passed)
         return best
 
-    def _companions(self, head: QueuedJob) -> Iterator[QueuedJob]:
-        """Those next in the fair order who share the head's forward pass, taken out; a person's own order is kept."""
-        room = head.room - head.pixels
+    def _companions(self, head: QueuedJob, until: float, bearable: float) -> Iterator[QueuedJob]:
+        """Those next in the fair order who share the head's forward pass, taken out; a person's own order is kept.
+
+        The batch may have as much work as is `bearable` to its head.
+        """
+        room, work, ahead = head.room - head.pixels, head.cost, 0
         if head.alone or room <= 0:
             return
         passed: list[_Turn] = []
-        for turn in self._in_turn():
+        for turn in self._in_turn(until):
             job = self._jobs[turn[1]]
             if job.batch_key == head.batch_key and job.pixels <= room and not job.alone:
+                bearable = min(bearable, self._patience(turn))
+                if work + job.cost > bearable:
+                    passed.append(turn)
+                    break
                 room -= job.pixels
+                work += job.cost
                 self._take(job)
                 yield job
             else:
                 passed.append(turn)
-            if len(passed) == WINDOW or room <= 0:
+                ahead += job.cost
+                bearable = min(bearable, self._patience(turn) - ahead)
+            if len(passed) == WINDOW or room <= 0 or work >= bearable:
                 break
         self._put_back(passed)
 
-    def _in_turn(self) -> Iterator[_Turn]:
-        """The turns in the fair order, up to `LEAD` ahead; each is taken off the heap as it comes."""
+    def _patience(self, turn: _Turn) -> float:
+        """How much work may be picked from now until that job is ready, itself included."""
+        waited = self._work - self._came[turn[1]][1]
+        return PATIENCE * (waited + self._fluid.work_until(turn[0])) - waited
+
+    def _in_turn(self, until: float) -> Iterator[_Turn]:
+        """The turns in the fair order, up to that virtual finish; each is taken off the heap as it comes."""
         self._drop_outdated()
-        while self._turns and self._turns[0][0] <= self._floor + LEAD:
+        while self._turns and self._turns[0][0] <= until:
             yield heapq.heappop(self._turns)
             self._drop_outdated()
-
-    def _raise_floor(self) -> None:
-        self._drop_outdated()
-        if self._turns:
-            self._floor = self._turns[0][0]
 
     def _drop_outdated(self) -> None:
         """Leave a turn that counts at the top of the heap."""
@@ -317,17 +337,26 @@ class _Lane:
         for turn in turns:
             heapq.heappush(self._turns, turn)
 
-    def _take(self, job: QueuedJob) -> None:
-        """Take out a job that will be served, and charge it."""
-        del self._jobs[job.id]
-        self._counters[job.user_id] += job.cost
+    def _let_wait(self, job: QueuedJob, *, since: float) -> None:
+        self._jobs[job.id] = job
+        self._came[job.id] = (since, self._work)
+        self._fluid.add(job.user_id, job.cost)
+        heapq.heappush(self._lines.setdefault(job.user_id, []), job.id)
         self._update_turn(job.user_id)
 
-    def _counter(self, user_id: int) -> int:
-        return max(self._counters.get(user_id, 0), self._floor)
+    def _take(self, job: QueuedJob) -> None:
+        """Take out a job that will be served."""
+        self._served[job.user_id] = self._current[job.user_id][0]
+        self._forget(job)
+
+    def _forget(self, job: QueuedJob) -> None:
+        del self._jobs[job.id], self._came[job.id]
+        self._update_turn(job.user_id)
+        if not self._jobs:  # everybody had all that they wanted: nobody is ahead of anybody
+            self._served.clear()
 
     def _update_turn(self, user_id: int) -> None:
-        """Bring a person's turn up to date with their counter and the first of their jobs."""
+        """Bring a person's turn up to date with the first of their jobs."""
         line = self._lines.get(user_id, [])
         while line and line[0] not in self._jobs:
             heapq.heappop(line)
@@ -335,7 +364,9 @@ class _Lane:
             self._lines.pop(user_id, None)
             self._current.pop(user_id, None)
             return
-        turn = (self._counters[user_id], line[0], user_id)
+        job = self._jobs[line[0]]
+        start = max(self._came[job.id][0], self._served.get(user_id, 0.0))
+        turn = (start + job.cost, job.id, user_id)
         if self._current.get(user_id) != turn:
             self._current[user_id] = turn
             heapq.heappush(self._turns, turn)

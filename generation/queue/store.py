@@ -65,6 +65,3 @@ class JobStore(Protocol):
 
     async def source(self, digest: str) -> bytes | None:
         """The bytes of a stored picture by its SHA-256 (hex), or None if it is gone."""
-
-    async def served_costs(self, since: datetime) -> dict[int, int]:
-        """Credits' worth of work served to each user since then: the start of the fairness counters."""

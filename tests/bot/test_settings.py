@@ -105,3 +105,37 @@ async def test_without_remix_nobody_is_asked(world: World) -> None:
     grid = await world.drawn("a red boat --n 2")
     assert (await world.press(grid, "V1")).modal is None
     assert len(buttons(grid)) == 5
+
+
+async def test_relaxed_orders_cost_nothing_and_say_so(world: World) -> None:
+    message = await world.drawn("a red boat --n 1 --relax")
+    assert "relaxed, costs nothing" in message.content
+    assert "100 credits left" in message.content
+    shown = await panel(world, relax=True)
+    assert "Relax is on" in shown.content
+    message = await world.drawn("a red boat --n 2")
+    assert "relaxed, costs nothing" in message.content
+    varied = await world.finished(public(await world.press(message, "V1")))
+    assert "relaxed, costs nothing" in varied.content
+    assert await world.credits() == 100
+    paid = await world.drawn("a red boat --n 1 --fast")
+    assert "1 credit ·" in paid.content
+    await world.member.click(shown, custom_id="limner:relax")
+    assert "Relax is off" in (await panel(world)).content
+
+
+async def test_a_relaxed_job_that_is_called_off_gives_nothing_back(world: World) -> None:
+    await world.imagine("a slow boat --steps 60", by=world.stranger)
+    message = await world.imagine("a red boat --n 1 --relax")
+    assert "relaxed, costs nothing" in message.content
+    said = private(await world.press(message, "Cancel"))
+    assert said == "Cancelled. It had cost nothing."
+
+
+async def test_more_relaxed_jobs_than_may_wait_are_refused(world: World) -> None:
+    await world.imagine("a slow boat --steps 60", by=world.stranger)
+    for _ in range(4):
+        await world.imagine("a red boat --n 1 --relax")
+    assert "You may have 4 relaxed jobs at a time: 4 of yours" in await world.refused("a red boat --n 1 --relax")
+    question = await world.refused("a {red, blue} boat --n 1 --relax")
+    assert "this would be 2 more" in question

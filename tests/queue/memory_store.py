@@ -31,7 +31,6 @@ class MemoryStore:
         self.refunded: Counter[int] = Counter()
         self.blocked: dict[int, float] = {}
         self.sources: dict[str, bytes] = {}
-        self.served: dict[int, int] = {}
         self.failures: dict[str, list[Exception]] = {}
         self.renewals = 0
         self._clock = clock
@@ -138,10 +137,6 @@ class MemoryStore:
     async def source(self, digest: str) -> bytes | None:
         await self._enter("source")
         return self.sources.get(digest)
-
-    async def served_costs(self, since: datetime) -> dict[int, int]:
-        await self._enter("served_costs")
-        return self.served
 
     async def _enter(self, verb: str) -> None:
         await asyncio.sleep(0.002)  # as a database would, let others go on meanwhile

@@ -293,7 +293,7 @@ class TestTroubleWithTheStore:
         assert bench.ear.ends() == {job.id: DONE}
         assert bench.store.jobs[job.id].attempt == 1
 
-    @pytest.mark.parametrize("verb", ["served_costs", "waiting", "take_back_expired"])
+    @pytest.mark.parametrize("verb", ["waiting", "take_back_expired"])
     async def test_a_store_that_is_not_there_at_the_start_is_waited_for(self, verb: str) -> None:
         bench = new_bench()
         job = bench.store.order(order("red"))

@@ -326,18 +326,6 @@ async def test_a_member_sees_their_own_jobs_of_this_server(storage: Storage, clo
     assert await storage.jobs.counts(ANNA, HARBOUR) == JobCounts(queued=1, running=1, done=0)
 
 
-async def test_served_costs_are_those_of_done_jobs_since_then(storage: Storage, clock: Clock) -> None:
-    for user_id, cost in ((ANNA, 5), (ANNA, 3), (BEN, 4)):
-        job = await leased(storage, clock, user_id=user_id, cost=cost)
-        await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())
-        clock.tick(minutes=1)
-    await leased(storage, clock, user_id=CLEO)
-    await storage.jobs.cancel((await leased(storage, clock, user_id=ANNA)).id)
-    assert await storage.jobs.served_costs(clock() - timedelta(hours=1)) == {ANNA: 8, BEN: 4}
-    assert await storage.jobs.served_costs(clock() - timedelta(minutes=2)) == {ANNA: 3, BEN: 4}
-    assert await storage.jobs.served_costs(clock()) == {}
-
-
 @pytest.mark.parametrize("current", JobStatus)
 @pytest.mark.parametrize("wanted", JobStatus)
 def test_a_status_changes_only_as_the_table_allows(current: JobStatus, wanted: JobStatus, clock: Clock) -> None:

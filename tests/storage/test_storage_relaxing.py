@@ -31,13 +31,6 @@ async def test_relaxed_work_is_not_paid_for_whatever_becomes_of_it(storage: Stor
     assert (at_hand.available, at_hand.spent_today) == (10, 0)
 
 
-async def test_it_counts_as_served_all_the_same(storage: Storage, clock: Clock) -> None:
-    (job,) = await relaxed(storage)
-    await storage.jobs.lease([job.id], worker="w/cpu", until=clock())
-    await storage.jobs.finish(job.id, worker="w/cpu", pictures=pictures())
-    assert await storage.jobs.served_costs(datetime(2026, 1, 1, tzinfo=UTC)) == {ANNA: 50}
-
-
 async def test_no_more_of_them_wait_than_may(storage: Storage) -> None:
     (job,) = await relaxed(storage)
     with pytest.raises(TooManyRelaxedWaiting) as caught:

@@ -1,0 +1,121 @@
+"""A seeded day of a community: who orders what when. Nobody waits for an answer before they order, so that the same
+orders can be put before any policy."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from generation.job import Priority
+from generation.queue.policy import QueuedJob
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+MEMBERS = 1000
+SERVERS = 12
+# Shares of the members: some send ten orders at a time, and a few always want more than there is.
+BURSTY, GREEDY, REGULAR = 0.06, 0.04, 0.2
+BURST = 10  # what `quota.max_queued_jobs` allows as shipped
+RELAXED_BURST = 4  # and `quota.max_queued_relaxed_jobs`
+# When people are there: the weight of each hour of the day, which is quiet by night and busy in the evening.
+HOURS = (2, 1, 1, 1, 1, 1, 2, 3, 4, 5, 6, 6, 7, 6, 6, 6, 7, 9, 11, 13, 14, 13, 9, 5)
+MAX_BATCH = 4
+ROOM = MAX_BATCH * 1024**2  # pixels that share a forward pass
+MODELS, MODEL_WEIGHTS = ("sdxl", "other"), (85, 15)
+# Pictures, their area, and the work of each in units of one native picture: a grid, one picture, an upscale,
+# a grid of twice the steps, and a grid of large pictures.
+KINDS = ((4, 1.0, 1.0), (1, 1.0, 1.0), (1, 4.0, 3.0), (4, 1.0, 2.0), (4, 2.25, 3.4))
+KIND_WEIGHTS = (66, 12, 10, 8, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An order and its moment, in seconds since the day began."""
+
+    time: float
+    job: QueuedJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    time: float
+    user_id: int
+    priority: Priority = Priority.FAST
+
+
+def day(seed: int, *, members: int = MEMBERS) -> tuple[Arrival, ...]:
+    """All orders of a day by their time; the same seed gives the same day."""
+    chance = random.Random(seed)
+    wishes = sorted(
+        (wish for user_id in range(1, members + 1) for wish in _wishes(chance, user_id)),
+        key=lambda wish: wish.time,
+    )
+    servers = {
+        user_id: chance.choices(range(1, SERVERS + 1), weights=[1 / rank for rank in range(1, SERVERS + 1)])[0]
+        for user_id in range(1, members + 1)
+    }
+    return tuple(
+        Arrival(time=wish.time, job=_job(chance, job_id, wish, servers[wish.user_id]))
+        for job_id, wish in enumerate(wishes, start=1)
+    )
+
+
+def _wishes(chance: random.Random, user_id: int) -> Iterator[_Wish]:
+    """When one member orders. Most look at what came before they order again."""
+    kind = chance.random()
+    if kind < GREEDY:
+        yield from _greedy(chance, user_id)
+    elif kind < GREEDY + BURSTY:
+        for _ in range(chance.randint(1, 2)):
+            yield from _burst(chance, user_id, _moment(chance), BURST)
+    else:
+        sessions, most = (chance.randint(1, 3), 10) if kind < GREEDY + BURSTY + REGULAR else (1, 6)
+        for _ in range(sessions):
+            time = _moment(chance)
+            for _ in range(chance.randint(1, most)):
+                yield _Wish(time=time, user_id=user_id)
+                time += chance.expovariate(1 / 90.0)
+
+
+def _greedy(chance: random.Random, user_id: int) -> Iterator[_Wish]:
+    """As many as may wait, again and again all evening, and relaxed ones whenever they may."""
+    for hour in (18.0, 18.5, 19.0, 19.6, 20.2, 20.8):
+        yield from _burst(chance, user_id, hour * HOUR + chance.uniform(0, 300), BURST)
+    for hour in (2, 6, 9, 12, 15, 18):
+        time = hour * HOUR + chance.uniform(0, HOUR)
+        yield from _burst(chance, user_id, time, RELAXED_BURST, priority=Priority.RELAX)
+
+
+def _burst(
+    chance: random.Random, user_id: int, time: float, count: int, priority: Priority = Priority.FAST
+) -> Iterator[_Wish]:
+    """So many orders within a few seconds."""
+    for _ in range(count):
+        yield _Wish(time=time, user_id=user_id, priority=priority)
+        time += chance.uniform(0.2, 2.0)
+
+
+def _moment(chance: random.Random) -> float:
+    hour = chance.choices(range(24), weights=HOURS)[0]
+    return (hour + chance.random()) * HOUR
+
+
+def _job(chance: random.Random, job_id: int, wish: _Wish, guild_id: int) -> QueuedJob:
+    pictures, area, each = chance.choices(KINDS, weights=KIND_WEIGHTS)[0]
+    model = chance.choices(MODELS, weights=MODEL_WEIGHTS)[0]
+    shape = chance.choice(("square", "square", "wide", "high"))
+    work = pictures * each
+    return QueuedJob(
+        id=job_id,
+        user_id=wish.user_id,
+        priority=wish.priority,
+        cost=max(1, round(work)),
+        model=model,
+        loras=(),
+        batch_key=(model, area, each, shape),
+        pixels=round(pictures * area * 1024**2),
+        room=ROOM,
+        work=work,
+        guild_id=guild_id,
+    )

@@ -1,0 +1,80 @@
+"""What would be fair to the last bit of work: a machine that serves everybody who waits at once, in equal parts.
+
+Generalised processor sharing (Parekh and Gallager 1993, "A generalized processor sharing approach to flow control in
+integrated services networks"). No machine can do it, because a picture is drawn whole, but it tells in which order jobs
+ought to be ready: their *virtual finish*. It needs no clock: it is told of work, in credits, as that is given away.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from itertools import accumulate
+
+
+class Fluid:
+    """The virtual time, which is how much each of those who wait has been served since the beginning, in credits.
+
+    It passes the slower, the more people wait. Each verb takes O(log n) in the mean.
+    """
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self._done: dict[int, float] = {}  # who is being served, and until which virtual time
+        self._next: list[tuple[float, int]] = []  # heap of these; an entry counts while it is in `_done` as it stands
+        self._sums: tuple[list[float], list[float]] | None = None
+
+    def copy(self) -> Fluid:
+        """An independent one in the same state."""
+        twin = Fluid()
+        twin.time, twin._done, twin._next = self.time, dict(self._done), list(self._next)
+        return twin
+
+    def work_until(self, time: float) -> float:
+        """How much work is given away until that virtual time, if nobody wants more than they do now.
+
+        Of several questions in a row, each but the first takes O(log n).
+        """
+        if self._sums is None:
+            done = sorted(done for done in self._done.values() if done > self.time)
+            self._sums = done, [0.0, *accumulate(done)]
+        done, sums = self._sums
+        less = bisect_right(done, time)
+        return sums[less] + (len(done) - less) * time - len(done) * self.time
+
+    def add(self, user_id: int, cost: int) -> None:
+        """Somebody wants that much more."""
+        self._set(user_id, max(self._done.get(user_id, 0.0), self.time) + cost)
+
+    def remove(self, user_id: int, cost: int) -> None:
+        """Somebody wants that much less; what they were served of it remains served."""
+        if user_id in self._done:
+            self._set(user_id, self._done[user_id] - cost)
+
+    def serve(self, work: float) -> None:
+        """Give that much work away. What nobody wants is lost."""
+        self._sums = None
+        while work > 0 and self._drop_done():
+            until = self._next[0][0]
+            needed = (until - self.time) * len(self._done)
+            if needed > work:
+                self.time += work / len(self._done)
+                return
+            work -= needed
+            self.time = until
+
+    def _set(self, user_id: int, done: float) -> None:
+        self._sums = None
+        self._done[user_id] = done
+        heapq.heappush(self._next, (done, user_id))
+
+    def _drop_done(self) -> bool:
+        """Let go of those who have been served all they wanted; whether anybody is left."""
+        while self._next:
+            done, user_id = self._next[0]
+            if self._done.get(user_id) == done:
+                if done > self.time:
+                    return True
+                del self._done[user_id]
+            heapq.heappop(self._next)
+        return False
