@@ -62,9 +62,10 @@ async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
 
     `ask` tells what `generation.painter.describe` would; it is asked in a process of its own unless given.
     """
+    described = await (ask or ask_painter)(config)
     return [
         _python(),
-        *_drawing(config, described := await (ask or ask_painter)(config)),
+        *_drawing(config, described),
         *await asyncio.to_thread(_other_weights, config),
         *_loras(config),
         *_embeddings(config),

@@ -225,6 +225,7 @@ async def test_the_doctor_finds_what_is_there_and_what_is_missing(
         "loras": "ok",
         "embeddings": "ok",
         "styles": "ok",
+        "no_classifier": "ok",
         "database_new": "ok",
         "files": "ok",
         "token_missing": "todo",
