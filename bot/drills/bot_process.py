@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bot.config import load_config, read_token
 from bot.logs import configure_logs
 from generation.clock import SystemClock
 from generation.engine.settings import EngineSettings
+from generation.errors import LimnerError
 
 PAINTER = "bot.drills.painter:DrillPainter"
 NO_END = 100_000  # deaths of workers: those that a drill kills must not end the program
@@ -56,7 +58,10 @@ def main() -> None:
         painter=PAINTER,
     )
     clock = JumpingClock(options.clock)
-    asyncio.run(serve(config, token.get_secret_value(), engine_settings=engine, clock=clock))
+    try:
+        asyncio.run(serve(config, token.get_secret_value(), engine_settings=engine, clock=clock))
+    except LimnerError as error:  # as the command line does it, without the words
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
