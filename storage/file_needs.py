@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Text, select, type_coerce
+from sqlalchemy import ColumnElement, Text, literal_column, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.job import JobStatus
@@ -19,7 +19,8 @@ from storage.tables import ConfirmationRow, ImageRow, JobRow
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 # The recipes of a job as they are stored. They are not made into values here: there may be very many.
 RECIPES_TEXT = type_coerce(JobRow.recipes, Text)
-NO_RECIPES = "[]"
+# What the recipes of a bare job are. Spelled as in the index and not sent as a value: only then is that used.
+NO_RECIPES: ColumnElement[str] = literal_column("'[]'")
 AT_ONCE = 500  # names or rows in one statement
 # For statements whose rows are not in memory: SQLAlchemy need not look for them there.
 BULK = {"synchronize_session": False}

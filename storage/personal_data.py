@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, delete, exists, select, type_coerce, update
+from sqlalchemy import ColumnElement, RowMapping, Text, delete, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.job import Job, JobStatus, Priority
@@ -177,11 +178,12 @@ class PersonalData:
 
         Only those that nothing will be written into any more.
         """
-        bare = RECIPES_TEXT == NO_RECIPES, JobRow.request == "", JobRow.delivered_at.is_not(None)
-        shown = JobRow.message_id.is_not(None) | exists().where(ShowingRow.job_id == JobRow.id)
+        bare = RECIPES_TEXT == NO_RECIPES, JobRow.delivered_at.is_not(None)
+        told = select(JobRow.id).where(*bare, JobRow.message_id.is_not(None))
+        shown = select(JobRow.id).where(*bare, JobRow.id.in_(select(ShowingRow.job_id)))
         async with self._database.reading() as session:
-            jobs = await session.scalars(select(JobRow.id).where(*bare, shown))
-            return await showings_of(session, jobs.all())
+            jobs = {job for query in (told, shown) for job in await session.scalars(query)}
+            return await showings_of(session, jobs)
 
 
 async def _forget_words(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
@@ -198,11 +200,19 @@ async def _forget_words(session: AsyncSession, *conditions: ColumnElement[bool])
 async def _rows(
     session: AsyncSession, table: type[Table], columns: Sequence[str], condition: ColumnElement[bool]
 ) -> list[dict[str, Any]]:
-    """Those of a table, by row id or time; recipes as they are stored, for there may be very many."""
+    """Those of a table, in the order of their keys."""
     wanted = [getattr(table, name) for name in columns]
     wanted = [type_coerce(column, Text).label(column.key) if column.key in _RECIPES else column for column in wanted]
-    found = await session.execute(select(*wanted).where(condition).order_by(*table.__table__.primary_key))
-    return [{key: _plain(value, recipe=key in _RECIPES) for key, value in row.items()} for row in found.mappings()]
+    query = select(*wanted).where(condition).order_by(*table.__table__.primary_key)
+    found = await session.stream(query.execution_options(yield_per=AT_ONCE))
+    rows: list[dict[str, Any]] = []
+    async for some in found.mappings().partitions():
+        rows += await asyncio.to_thread(_plain_rows, some)  # there may be very many recipes to be read
+    return rows
+
+
+def _plain_rows(rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    return [{key: _plain(value, recipe=key in _RECIPES) for key, value in row.items()} for row in rows]
 
 
 def _plain(value: Any, *, recipe: bool = False) -> Any:

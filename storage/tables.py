@@ -104,6 +104,13 @@ class JobRow(Table):
         Index(None, "parent_image_id"),
         # A member's own jobs, and how many are unfinished: read at every order.
         Index(None, "user_id", "guild_id", "status"),
+        # Few jobs are ever in it: their words are deleted, and their message is still to be removed.
+        Index(
+            "ix_jobs_bare",
+            "message_id",
+            sqlite_where=text("recipes = '[]' AND message_id IS NOT NULL"),
+            postgresql_where=text("recipes = '[]' AND message_id IS NOT NULL"),
+        ),
         # How many relaxed jobs a member ordered today.
         Index(
             "ix_jobs_relaxed",

@@ -22,6 +22,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("priority = 2"),
         postgresql_where=sa.text("priority = 2"),
     )
+    op.create_index(
+        "ix_jobs_bare",
+        "jobs",
+        ["message_id"],
+        sqlite_where=sa.text("recipes = '[]' AND message_id IS NOT NULL"),
+        postgresql_where=sa.text("recipes = '[]' AND message_id IS NOT NULL"),
+    )
     op.create_table(
         "role_allowances",
         _guild(),
