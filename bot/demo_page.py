@@ -29,6 +29,7 @@ from bot.demo import DemoNotInstalled, PortTaken
 from generation.picture import open_picture
 
 MODERATOR = discord.Permissions(moderate_members=True)
+ADMINISTRATOR = discord.Permissions(administrator=True)
 # What an action of a person may take until the bot has answered, on a machine that is busy drawing.
 SETTLE_SECONDS = 30.0
 # How far back a page may be behind: publications of one page whose buttons are remembered.
@@ -38,7 +39,9 @@ PICTURE_TYPES = ("image/png", "image/webp", "image/jpeg")  # that the bot sends
 
 @asynccontextmanager
 async def open_page(client: LimnerClient, port: int, *, topic: str) -> AsyncIterator[LivePage]:
-    """Log the bot in to an in-memory server with two members and a moderator, and serve its channel's page.
+    """Log the bot in to an in-memory server, and serve its channel's page.
+
+    In it are two members, a moderator, and whoever owns the bot.
 
     Raises `PortTaken` or `DemoNotInstalled`.
     """
@@ -52,7 +55,11 @@ async def open_page(client: LimnerClient, port: int, *, topic: str) -> AsyncIter
             server.add_member(env.create_user("ada")),
             server.add_member(env.create_user("ben")),
             server.add_member(env.create_user("moderator"), roles=[moderators]),
+            server.add_member(
+                env.create_user("owner"), roles=[server.create_role("Administrators", permissions=ADMINISTRATOR)]
+            ),
         ]
+        _belong_to(client, people[-1].id)
         await put_clock_forward(env)
         assert client.user is not None
         await client.user.edit(username="Limner")
@@ -64,6 +71,17 @@ async def open_page(client: LimnerClient, port: int, *, topic: str) -> AsyncIter
                     raise PortTaken(port=port) from error
                 raise DemoNotInstalled(detail=str(error)) from error
             yield page
+
+
+def _belong_to(client: LimnerClient, owner_id: int) -> None:
+    """In simcord bots own themselves; real ones belong to people."""
+    ask = client.http.application_info
+
+    async def application_info() -> Any:
+        owner = {"id": str(owner_id), "username": "owner", "discriminator": "0", "avatar": None}
+        return {**await ask(), "owner": owner}
+
+    client.http.application_info = application_info  # type: ignore[method-assign]
 
 
 async def put_clock_forward(env: simcord.Env) -> None:

@@ -17,6 +17,7 @@ from bot.config import load_config
 from bot.demo import DemoNotInstalled, demonstrated, settings_of_demo
 from bot.demo_page import open_page, typed_options
 from generation.pocket import measure
+from tests.bot.world import private
 from tests.demo_browser import REPOSITORY, Demo, Visitor, browser, running_demo, visit
 
 
@@ -156,6 +157,14 @@ def test_the_demo_keeps_its_things_apart_unless_the_environment_says_where(
     config = load_config(REPOSITORY / "config.toml")
     assert settings_of_demo(config, tmp_path).storage.database == "sqlite+aiosqlite:////elsewhere/limner.sqlite3"
     assert settings_of_demo(config, tmp_path).storage.files == tmp_path / "files"
+
+
+async def test_the_bot_of_the_demo_belongs_to_one_of_its_people(tmp_path: Path) -> None:
+    config = settings_of_demo(load_config(REPOSITORY / "config.toml"), tmp_path)
+    async with open_app(config) as app, open_page(app.client, 0, topic="") as page:
+        owner = next(person for person in page.viewers if person.name == "owner")
+        answer = await owner.slash(page.channel, "admin status")
+    assert "Waiting: 0 fast" in private(answer)
 
 
 async def test_whoever_keeps_the_storage_meets_the_same_people_again(tmp_path: Path) -> None:
