@@ -21,7 +21,7 @@ def words(error: BaseException, messages: Messages, locale: str | None = None) -
     """
     if isinstance(error, LimnerError):
         fields = {name: _shown(value) for name, value in error.fields.items()}
-        with contextlib.suppress(KeyError):
+        with contextlib.suppress(KeyError, ValueError):
             return messages.say(_sentence_key(error), locale, **fields)
     reference = secrets.token_hex(4)
     structlog.get_logger(__name__).error("unforeseen_error", reference=reference, exc_info=error)

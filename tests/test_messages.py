@@ -27,6 +27,8 @@ NOT_IMPORTED = re.compile(
 )
 MESSAGES = load_messages()
 LOCALES = MESSAGES.locales
+NOW = datetime(2026, 3, 14, tzinfo=UTC)
+UNFORESEEN = re.compile("`[0-9a-f]{8}`")  # the reference of an error that could not be worded
 
 
 def all_errors() -> list[type[LimnerError]]:
@@ -76,12 +78,16 @@ def test_no_two_errors_share_their_words() -> None:
 def test_every_error_is_worded(kind: type[LimnerError]) -> None:
     for variant in ("", "something"):
         for thing in ("style", "lora", "embedding", "model"):
-            fields = {name: variant if name == "nearest" else "x" for name in documented_fields(kind)}
+            fields: dict[str, object] = {
+                name: variant if name == "nearest" else NOW if name == "until" else "x"
+                for name in documented_fields(kind)
+            }
             if "kind" in fields:
                 fields["kind"] = thing
             said = words(kind(**fields), MESSAGES, "en")
             assert said
             assert "{" not in said
+            assert not UNFORESEEN.search(said)
 
 
 def test_no_words_are_left_over() -> None:

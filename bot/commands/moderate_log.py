@@ -44,9 +44,12 @@ def add_log_command(group: app_commands.Group, services: Services, texts: Texts)
         async with rejections_told(interaction):
             guild_id, locale, by = await admit_moderator(interaction), interaction.locale.value, interaction.user.id
             if post is not None:
-                _check_postable(seen(post))
-                await book.post_notices_to(guild_id, post.id, by=by)
-                await tell(interaction, say("log.posted_in", locale, channel=post.mention))
+                channel = seen(post)
+                _check_postable(channel)
+                await book.post_notices_to(guild_id, channel.id, by=by)
+                everybody = channel.permissions_for(channel.guild.default_role).view_channel
+                key = "log.posted_in_public" if everybody else "log.posted_in"
+                await tell(interaction, say(key, locale, channel=channel.mention))
             elif stop:
                 stopped = await book.post_notices_to(guild_id, None, by=by)
                 await tell(interaction, say("log.stopped" if stopped else "log.posted_nowhere", locale))

@@ -57,7 +57,7 @@ async def log_page(
         buttons.append(LogButton(NEWER, shown[0].id, label=say("log.newer", locale), emoji="◀️"))
     if await log.older(guild_id, shown[-1].id, 1):
         buttons.append(LogButton(OLDER, shown[-1].id, label=say("log.older", locale), emoji="▶️"))
-    title = say("log.title", locale, total=await log.count(guild_id))
+    title = say("log.title", locale, count=await log.count(guild_id))
     return "\n".join([title, *lines]), view_of(*buttons)
 
 
