@@ -195,8 +195,11 @@ class Courier:
             followed.answer(None)
         if followed.customer is None and not followed.recalled:
             await self._recall(followed)
-        if followed.to_announce and (followed.recalled or not followed.ended.is_set()):
-            await self._announce(followed)
+        if followed.to_announce and not followed.ended.is_set():
+            try:
+                await self._announce(followed)
+            except Undeliverable as error:
+                log.info("unannounced", job_id=followed.job.id, reason=repr(error.__cause__))
         while not followed.ended.is_set():
             await followed.changed.wait()
             followed.changed.clear()
@@ -220,7 +223,10 @@ class Courier:
             followed.to_announce = True
 
     async def _announce(self, followed: FollowedJob) -> None:
-        """The first message of a job. Where it cannot be sent, the end will be delivered by whatever way is open."""
+        """Send the first message of a job. Raises `Undeliverable`.
+
+        If that passes, it is tried again before the end is told: the message may be there, and then it is found so.
+        """
         outlook = self._outlook(followed.job.id)
         followed.note_promise(outlook)
         parcel = self._writer.queued(followed.job, outlook, followed.locale)
@@ -231,8 +237,8 @@ class Courier:
         try:
             await self._routes.announce(followed.place, write)
         except Undeliverable as error:
-            log.info("unannounced", job_id=followed.job.id, reason=repr(error.__cause__))
-            return
+            followed.to_announce = error.passing
+            raise
         followed.to_announce = False
         followed.shown = parcel.content
         if followed.place.message_id is not None:
@@ -276,6 +282,8 @@ class Courier:
         before = place.message_id
         while True:
             try:
+                if followed.to_announce:
+                    await self._announce(followed)
                 await self._routes.deliver(place, write)
                 break
             except Undeliverable as error:
