@@ -14,7 +14,14 @@ from prometheus_client.registry import Collector
 
 from bot.standing import Standing
 from generation.engine.protocol import Batch, Painted, WorkerState
-from generation.errors import LimnerError
+from generation.errors import (
+    LimnerError,
+    ModelUnavailable,
+    OutOfMemory,
+    PaintingFailed,
+    PictureUnchecked,
+    WorkerLost,
+)
 from generation.job import Job, JobStatus, Priority
 
 # From a picture of the pocket model to a long queue before full SDXL, in seconds.
@@ -25,6 +32,8 @@ ANSWER_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3)
 RATIOS = (0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 4, 10)
 # Of shorter promises, what Discord and the disk take is more than the queue's share.
 MIN_PROMISE_SECONDS = 2.0
+# What alerts look for, and what is most common.
+FAILURES = tuple(error.key for error in (WorkerLost, OutOfMemory, PaintingFailed, ModelUnavailable, PictureUnchecked))
 BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -49,13 +58,15 @@ class Metrics:
         )
         self._ended = Counter("limner_jobs_ended", "Jobs that ended, by how.", ["kind", "status"], registry=registry)
         self._failed = Counter("limner_jobs_failed", "Jobs that failed, by the error.", ["error"], registry=registry)
+        for error in FAILURES:
+            self._failed.labels(error)  # there from the start: the rise to the first one would not be seen
         self._pictures = Counter("limner_pictures", "Pictures that were drawn.", registry=registry)
         self._credits = Counter(
             "limner_credits", "Credits that were held for jobs, spent for good, or returned.", ["movement"],
             registry=registry,
         )  # fmt: skip
         for movement in ("held", "spent", "returned"):
-            self._credits.labels(movement)  # there from the start: a rate is wrong by what came before it was there
+            self._credits.labels(movement)
         self._waited = Histogram(
             "limner_job_wait_seconds", "From the order to the last start.", ["priority"], buckets=SECONDS,
             registry=registry,
@@ -79,6 +90,8 @@ class Metrics:
             "limner_batches_failed", "Batches that failed, by the error; most are tried again.", ["error"],
             registry=registry,
         )  # fmt: skip
+        for error in FAILURES:
+            self._batches_failed.labels(error)
         self._answered = Histogram(
             "limner_answer_seconds", "From an interaction's receipt to the first answer.", buckets=ANSWER_SECONDS,
             registry=registry,

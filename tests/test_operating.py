@@ -128,6 +128,24 @@ def test_counters_are_asked_for_their_rates_and_histograms_for_their_buckets(nam
                     assert ("le" in found.labels) is found.by
 
 
+def test_failures_that_alerts_look_for_are_there_from_the_start() -> None:
+    """Prometheus sees no rise from nothing to one."""
+    known = {
+        (sample.name, sample.labels.get("error"))
+        for metric in Metrics().registry.collect()
+        for sample in metric.samples
+    }
+    asked = {
+        (selector.metric, matcher.value)
+        for query in ALERT_QUERIES.values()
+        for selector in selectors(parse(query))
+        for matcher in selector.matchers
+        if (matcher.label, matcher.operator) == ("error", "=")
+    }
+    assert asked
+    assert asked <= known
+
+
 def test_the_parser_finds_slips_of_the_pen() -> None:
     for slip in (
         "sum(limner_jobs_waiting",
@@ -199,6 +217,8 @@ def test_the_dashboard_can_be_imported() -> None:
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(ids)) == len(ids)
     assert {variable["name"] for variable in DASHBOARD["templating"]["list"]} == {"datasource", "instance"}
+    [asked] = re.findall(r"label_values\((\w+), instance\)", json.dumps(DASHBOARD["templating"]))
+    assert asked in SERIES
     for panel in PANELS:
         assert panel["datasource"]["uid"] == "${datasource}"
         for target in panel["targets"]:

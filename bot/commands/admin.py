@@ -96,6 +96,7 @@ def _standing_lines(services: Services, now: Standing, locale: str) -> list[str]
             locale,
             fast=now.waiting[Priority.FAST],
             relaxed=now.waiting[Priority.RELAX],
+            paused=now.paused,
             running=now.running,
             undelivered=now.undelivered,
         ),

@@ -144,7 +144,7 @@ async def test_the_owner_sees_how_it_stands(world: World) -> None:
     await world.until(lambda: "%" in world.now(message).content)
     told = await admin(world, "status")
     assert "Connected to Discord, in 1 servers." in told
-    assert "Waiting: 0 fast and 0 relaxed jobs. Being drawn: 1." in told
+    assert "Waiting: 0 fast and 0 relaxed jobs, of which 0 are paused. Being drawn: 1." in told
     assert "`here/cpu`: drawing · `cpu`" in told
     assert "GB." in told
     assert "Drained" not in told
@@ -162,7 +162,7 @@ async def test_a_drained_bot_takes_orders_ends_what_it_draws_and_starts_nothing(
     assert (world.app.services.dispatcher.running(), world.app.services.dispatcher.depth()) == (0, 1)
     told = await admin(world, "status")
     assert "Drained" in told
-    assert "Waiting: 1 fast and 0 relaxed jobs. Being drawn: 0." in told
+    assert "Waiting: 1 fast and 0 relaxed jobs, of which 1 are paused. Being drawn: 0." in told
     assert "Jobs that wait: 1." in await admin(world, "resume")
     await world.finished(waiting)
 
