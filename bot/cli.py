@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -204,11 +205,28 @@ def prune(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     print(json.dumps(counts) if as_json else _messages().say("cli.pruned", **counts))
 
 
+class Bench(enum.StrEnum):
+    """What `bench` can be asked for."""
+
+    MACHINE = "machine"
+    DRILLS = "drills"
+
+
 @cli.command()
-def bench(as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Measure this machine: start, memory, answers under load, overhead, pictures per second."""
+def bench(
+    what: Annotated[Bench, typer.Argument(help="machine: its speed; drills: what a bot withstands.")] = Bench.MACHINE,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Measure this machine: start, memory, answers under load, overhead, pictures per second. Or drill the bot."""
     settings = _load(config)
     _log(settings, level="error")
+    if what is Bench.DRILLS:
+        from bot.drills.bench import run as drill
+
+        if not drill(json=as_json):
+            raise typer.Exit(1)
+        return
     from bot.bench import run
 
     run(settings, json=as_json)
