@@ -1,7 +1,7 @@
 """Every call to Discord that the bot makes, made to fail in every way, while somebody waits for what it is for.
 
 Each case is an order (or a look, or a start) of its own, in a channel of its own; all of them go on side by side. What
-is asked is the same for all: the order ends, its person is shown how, once, and the bot goes on.
+is asked is the same for all: the order ends, its person is shown how, once, and the bot goes on. Figure: `calls_failed`.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ WAYS = (
 AT_THE_START = ("who_am_i", "application", "commands", "sync_commands", "gateway")
 
 
-async def on_the_way(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> tuple[int, Verdict]:
-    """Each call of an order with each failure, side by side; how many calls failed, and what became of all."""
+async def on_the_way(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> Verdict:
+    """Each call of an order with each failure, side by side."""
     cases = [(way, failure) for way in WAYS for failure in failures]
     async with open_house(folder) as house:
         await house.started()
         people = People(house.discord, random.Random(0), count=len(cases), channels=len(cases))
         await asyncio.gather(*(_case(house, people, number, *case) for number, case in enumerate(cases)))
         verdict = await settled(house)
-        return house.discord.state.failed, _with_life(verdict, house)
+        return _completed(verdict, house)
 
 
 async def _case(house: House, people: People, number: int, way: Way, failure: Failure) -> None:
@@ -84,7 +84,7 @@ def _part(call: str, deed: Deed) -> str:
     return f"/{deed.channel_id}/" if path.startswith("/channels") else f"/{deed.token}"
 
 
-async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> tuple[int, Verdict]:
+async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> Verdict:
     """Any call may fail in a way that passes while people do everything that they do; then the weather is fine again.
 
     Not in the others: who is told that a message is gone while it is there can only send a second one.
@@ -100,10 +100,10 @@ async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> 
         await asyncio.gather(busy, return_exceptions=True)
         state.weather = lambda: None
         verdict = await settled(house)
-        return state.failed, _with_life(verdict, house)
+        return _completed(verdict, house)
 
 
-async def at_the_start(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> tuple[int, Verdict]:
+async def at_the_start(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> Verdict:
     """Each call of a start with each failure: the bot comes up, or ends with a sentence, and comes up the next time."""
     verdict = Verdict()
     async with open_house(folder) as house:
@@ -114,24 +114,23 @@ async def at_the_start(folder: Path, *, failures: Sequence[Failure] = FAILURES) 
                 before = house.discord.sessions
                 house.start()
                 if not await until(partial(_came_up_or_ended, house, before), START_SECONDS):
-                    verdict.lost += 1
-                    verdict.details.append(f"{call} {failure}: it neither came up nor ended")
+                    verdict.lose(f"{call} {failure}: it neither came up nor ended")
                 await house.kill()
                 fault.times = 0
         said = await asyncio.to_thread(house.said)
         if "Traceback" in said:
-            verdict.lost += 1
-            verdict.details.append(said)
+            verdict.lose(said)
         await house.started()
-        return house.discord.state.failed, _with_life(verdict, house)
+        return _completed(verdict, house)
 
 
 def _came_up_or_ended(house: House, sessions: int) -> bool:
     return house.discord.sessions > sessions or not house.running
 
 
-def _with_life(verdict: Verdict, house: House) -> Verdict:
+def _completed(verdict: Verdict, house: House) -> Verdict:
+    """With how many calls failed, and whether the bot goes on."""
+    verdict.figures = {"calls_failed": house.discord.state.failed}
     if not house.running:
-        verdict.lost += 1
-        verdict.details.append("the bot has ended")
+        verdict.lose("the bot has ended")
     return verdict

@@ -6,7 +6,6 @@ import asyncio
 import random
 import statistics
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -20,25 +19,11 @@ from bot.drills.verdict import Verdict
 MEGABYTE = 2**20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """How soon people were answered, in milliseconds, and how many were not within the time that Discord allows."""
+async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> Verdict:
+    """So many orders at random moments of so many seconds.
 
-    p50_ms: float
-    p99_ms: float
-    late: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
-    """By how much the bot grew from the second third of a soak to the last: medians of each."""
-
-    megabytes: float
-    handles: float
-
-
-async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> tuple[Answers, Verdict]:
-    """So many orders at random moments of so many seconds."""
+    Figures: `crowd_answer_p50_ms`, `crowd_answer_p99_ms`, and `crowd_late`: how many were not answered in time.
+    """
     dice = random.Random(0)
     async with open_house(folder) as house:
         await house.started()
@@ -50,13 +35,16 @@ async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> t
         verdict = await settled(house, seconds=10 * seconds)
         told = [deed for deed in deeds if deed is not None]
         if missing := orders - verdict.orders:
-            verdict.lost += missing
-            verdict.details.append(f"{missing} of {orders} orders were not taken")
-        return _answers(told), verdict
+            verdict.lose(f"{missing} of {orders} orders were not taken", missing)
+        verdict.figures = _answers(told)
+        return verdict
 
 
-async def soak(folder: Path, *, seconds: float) -> tuple[Growth, Verdict]:
-    """A steady load for so long, with everything that people do; what the bot holds is looked at all the while."""
+async def soak(folder: Path, *, seconds: float) -> Verdict:
+    """A steady load for so long, with everything that people do; what the bot holds is looked at all the while.
+
+    Figures: `soak_megabytes` and `soak_handles`, by which it grew from the second third to the last, by their medians.
+    """
     async with open_house(folder) as house:
         await house.started()
         people = People(house.discord, random.Random(0), count=20)
@@ -68,15 +56,15 @@ async def soak(folder: Path, *, seconds: float) -> tuple[Growth, Verdict]:
             await asyncio.gather(busy, return_exceptions=True)
         verdict = await settled(house)
         if verdict.failed:
-            verdict.lost += verdict.failed
-            verdict.details.append(f"{verdict.failed} jobs failed, and nothing had gone wrong")
+            verdict.lose(f"{verdict.failed} jobs failed, and nothing had gone wrong", verdict.failed)
         third = len(held) // 3
         middle, last = held[third : 2 * third], held[2 * third :]
         memory, handles = (
             statistics.median(sample[which] for sample in last) - statistics.median(sample[which] for sample in middle)
             for which in (0, 1)
         )
-        return Growth(megabytes=memory, handles=handles), verdict
+        verdict.figures = {"soak_megabytes": memory, "soak_handles": handles}
+        return verdict
 
 
 async def _watch(house: House, seconds: float) -> list[tuple[float, int]]:
@@ -93,8 +81,8 @@ async def _watch(house: House, seconds: float) -> list[tuple[float, int]]:
     return held
 
 
-def _answers(deeds: list[Deed]) -> Answers:
+def _answers(deeds: list[Deed]) -> dict[str, float]:
     answered = [1000 * (deed.answered_at - deed.sent_at) for deed in deeds if deed.answer is not None]
     late = len(deeds) - sum(took <= 1000 * ANSWER_SECONDS for took in answered)
     percentiles = statistics.quantiles(answered, n=100, method="inclusive")
-    return Answers(p50_ms=percentiles[49], p99_ms=percentiles[98], late=late)
+    return {"crowd_answer_p50_ms": percentiles[49], "crowd_answer_p99_ms": percentiles[98], "crowd_late": late}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -24,16 +23,11 @@ START_TAKES = 1.5  # seconds, about
 LONGEST_PEACE = 1.5  # seconds of work before a kill
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kills:
-    """How many of each were killed."""
+async def drill(folder: Path, *, kills: int, seed: int) -> Verdict:
+    """So many kills, half of them of the bot and half of its worker; then the bot may finish in peace.
 
-    bots: int
-    workers: int
-
-
-async def drill(folder: Path, *, kills: int, seed: int) -> tuple[Kills, Verdict]:
-    """So many kills, about half of them of the bot and half of its worker; then the bot may finish in peace."""
+    Figures: `bot_kills` and `worker_kills`.
+    """
     dice = random.Random(seed)
     async with open_house(folder) as house:
         await house.started()
@@ -51,7 +45,9 @@ async def drill(folder: Path, *, kills: int, seed: int) -> tuple[Kills, Verdict]
             busy.cancel()
             await asyncio.gather(busy, return_exceptions=True)
         await house.must(lambda: house.discord.connected, START_SECONDS)
-        return Kills(bots=bots, workers=kills - bots), await settled(house)
+        verdict = await settled(house)
+        verdict.figures = {"bot_kills": bots, "worker_kills": kills - bots}
+        return verdict
 
 
 async def _kill_bot(house: House, dice: random.Random) -> None:

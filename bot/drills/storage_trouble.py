@@ -75,9 +75,7 @@ def _with_unanswered(verdict: Verdict, house: House, deeds: list[Deed]) -> Verdi
     """Whoever got no answer in time has lost something, too; and so has everyone if the bot is gone."""
     unanswered = sum(deed.answer is None or deed.answered_at - deed.sent_at > ANSWER_SECONDS for deed in deeds)
     if unanswered:
-        verdict.lost += unanswered
-        verdict.details.append(f"{unanswered} of {len(deeds)} were not answered")
+        verdict.lose(f"{unanswered} of {len(deeds)} were not answered", unanswered)
     if not house.running:
-        verdict.lost += 1
-        verdict.details.append("the bot has ended")
+        verdict.lose("the bot has ended")
     return verdict

@@ -20,8 +20,8 @@ class Verdict:
     """`orders` that were taken; of these those `lost`, those `duplicated`, and credits that are not where they belong.
 
     Lost: promised to a person and not there, never ended, or ended without the person being shown how. Duplicated: two
-    jobs for one order, or another message that shows a job beside its one. `failed` jobs ended with a refund. `details`
-    says what is wrong, for people.
+    jobs for one order, or another message that shows a job beside its one. `failed` jobs ended with a refund. `figures`
+    are what a drill measured besides, and `details` says what is wrong, for people.
     """
 
     orders: int = 0
@@ -31,11 +31,25 @@ class Verdict:
     lost: int = 0
     duplicated: int = 0
     credit_drift: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
     details: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
         return self.lost == self.duplicated == self.credit_drift == 0
+
+    def add(self, other: Verdict) -> None:
+        """Count what another drill found together with this."""
+        for name in ("orders", "done", "failed", "cancelled", "lost", "duplicated", "credit_drift"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for figure, value in other.figures.items():
+            self.figures[figure] = self.figures.get(figure, 0) + value
+        self.details += other.details
+
+    def lose(self, detail: str, count: int = 1) -> None:
+        """Something that was promised is not there."""
+        self.lost += count
+        self.details.append(detail)
 
 
 def judge(accounts: Sequence[Account], discord: DiscordState) -> Verdict:
@@ -52,7 +66,7 @@ def judge(accounts: Sequence[Account], discord: DiscordState) -> Verdict:
             verdict.credit_drift += abs(account.drift)
             verdict.details.append(f"job {job.id} ({job.status}) took {account.taken} of {job.price} credits")
         if lost := _how_it_is_lost(account, discord, shown.get(job.id, set())):
-            _lose(verdict, f"job {job.id} ({job.status}) {lost}")
+            verdict.lose(f"job {job.id} ({job.status}) {lost}")
         others = shown.get(job.id, set()) - {job.message_id}
         # Where its message is gone or was never sent, another takes its place.
         extra = len(others) - (discord.live(job.message_id) is None)
@@ -92,7 +106,7 @@ def _look_for_promises(verdict: Verdict, accounts: Sequence[Account], discord: D
         if message is None or message.ephemeral or message.id in of_messages or deed.name == "pick":
             continue
         if deed.promised and str(deed.id) not in keys:
-            _lose(verdict, f"{deed.name} was answered with {message.content!r}, and there is no such job")
+            verdict.lose(f"{deed.name} was answered with {message.content!r}, and there is no such job")
 
 
 def _messages_by_job(discord: DiscordState) -> dict[int, set[int]]:
@@ -111,8 +125,3 @@ def _results(message: Message) -> list[int]:
 def _cancellable(message: Message) -> list[int]:
     found = [button.split(":") for button in message.custom_ids() if button.startswith("limner:cancel:")]
     return [int(parts[2]) for parts in found]
-
-
-def _lose(verdict: Verdict, detail: str) -> None:
-    verdict.lost += 1
-    verdict.details.append(detail)

@@ -42,6 +42,5 @@ async def _one_bad_job(folder: Path, word: str, *, expected: str) -> Verdict:
         for account in accounts:
             error = expected if account.request_key == str(bad.id) else None
             if account.job.error != error:
-                verdict.lost += 1
-                verdict.details.append(f"job {account.job.id} ended with {account.job.error}, not {error}")
+                verdict.lose(f"job {account.job.id} ended with {account.job.error}, not {error}")
         return verdict
