@@ -1,7 +1,9 @@
 """Every call to Discord that the bot makes, made to fail in every way, while somebody waits for what it is for.
 
 Each case is an order (or a look, or a start) of its own, in a channel of its own; all of them go on side by side. What
-is asked is the same for all: the order ends, its person is shown how, once, and the bot goes on. Figure: `calls_failed`.
+is asked is the same for all: the order ends, its person is shown how, once, and the bot goes on.
+
+Figure of each: `calls_failed`.
 """
 
 from __future__ import annotations
