@@ -35,7 +35,7 @@ class RegionButton(LimnerButton, template=template("vary_region")):
     async def press(self, interaction: Interaction) -> None:
         services, locale = interaction.client.services, interaction.locale.value
         await answer_later(interaction)
-        image, _ = await services.orders.find_image(customer_of(interaction), self.row_id)
+        image, job = await services.orders.find_image(customer_of(interaction), self.row_id)
         png = await services.storage.images.png(image)
         if png is None:
             raise ImageGone
@@ -45,9 +45,8 @@ class RegionButton(LimnerButton, template=template("vary_region")):
         view.add_item(CellsMenu(image.id, grid, placeholder=say("region.cells", locale)))
         view.add_item(RegionFormButton("region_words", image.id, label=say("buttons.region_words", locale), row=1))
         view.add_item(RegionFormButton("region_mask", image.id, label=say("buttons.region_mask", locale), row=1))
-        await interaction.followup.send(
-            say("region.choose", locale), file=discord.File(io.BytesIO(shown), "cells.webp"), view=view, ephemeral=True
-        )
+        file = discord.File(io.BytesIO(shown), "cells.webp", spoiler=job.spoiler)
+        await interaction.followup.send(say("region.choose", locale), file=file, view=view, ephemeral=True)
 
 
 class CellsMenu(LimnerItem[discord.ui.Select[discord.ui.View]], template=template("cells")):

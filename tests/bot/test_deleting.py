@@ -167,7 +167,7 @@ async def test_a_double_press_deletes_once(world: World) -> None:
     assert [said.content for said in (again.response, *again.followups) if said] == [
         "You pressed that button twice. It counts once."
     ]
-    world.clock.stopped_at = None
+    world.clock.stopped_at, world.clock.ahead = None, world.clock.ahead + 20
     assert "not here any more" in await answer(world, question, "Delete")
 
 

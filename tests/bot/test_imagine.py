@@ -24,7 +24,7 @@ async def test_an_order_becomes_a_grid_of_four(world: World) -> None:
     assert "`a red boat on the sea --ar 3:2 --seed 7 --style ink`" in message.content
     assert "seed 7" in message.content
     assert "96 credits left" in message.content
-    assert labels(message) == ["U1", "U2", "U3", "U4", "🔄", "V1", "V2", "V3", "V4"]
+    assert labels(message) == ["U1", "U2", "U3", "U4", "🔄", "V1", "V2", "V3", "V4", "📋", "🗑️"]
     with Image.open(io.BytesIO(world.bytes_of(message))) as grid:
         assert grid.format == "PNG"
         assert f"{grid.width // 2}×{grid.height // 2}" in message.content
@@ -40,7 +40,7 @@ async def test_options_and_flags_fill_the_same_fields(world: World) -> None:
     assert recipe.seed == 11
     assert recipe.width < recipe.height
     assert "people" in recipe.negative_prompt
-    assert labels(message) == ["U1", "U2", "🔄", "V1", "V2"]
+    assert labels(message) == ["U1", "U2", "🔄", "V1", "V2", "📋", "🗑️"]
 
 
 async def test_a_single_picture_is_its_stored_file_with_its_own_buttons(world: World) -> None:
@@ -58,6 +58,7 @@ async def test_a_single_picture_is_its_stored_file_with_its_own_buttons(world: W
         "Zoom Out 2x",
         "Custom Zoom",
         *("⬅️", "➡️", "⬆️", "⬇️"),
+        *("❤️", "📋", "🗑️"),
     ]
 
 
