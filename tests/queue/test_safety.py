@@ -19,7 +19,7 @@ async def test_blocked_pictures_are_not_kept_and_their_neighbours_in_the_batch_a
         bad = bench.submit(order("a score:0.1", "b score:0.9"))
         good = bench.submit(order("c score:0.1", user=2))
         await bench.end_of(bad, good)
-    assert bench.engine.begun == [(bad.id, good.id)]
+    assert [set(batch) for batch in bench.engine.begun] == [{bad.id, good.id}]
     assert bench.ear.ends() == {bad.id: JobStatus.FAILED, good.id: JobStatus.DONE}
     assert bench.store.jobs[bad.id].error == PICTURE_BLOCKED
     assert list(bench.store.pictures) == [good.id]
