@@ -92,7 +92,7 @@ def _classifier(source: str, label: str) -> dict[str, str]:
     try:
         SafetyClassifier.load(str(folder), label, choose_placement(PainterSettings(device="cpu")))
     except ModelUnavailable as error:
-        return {"state": "wrong", "reason": error.fields["reason"]}
+        return {"state": "wrong", "reason": str(error.fields["reason"])}
     return {"state": "found", "reason": ""}
 
 

@@ -129,14 +129,18 @@ def sample_examples(model: Path, rng: random.Random) -> list[Example]:
         if index % 2 == 0:
             picture = through_autoencoder(vae, picture)
         cats = Image.fromarray(np.where(cat_pixels(scene), 255, 0).astype(np.uint8))
-        whole = np.count_nonzero(cats)
+        whole = _white(cats)
         for view, cats_there in zip(views(picture), views(cats), strict=True):
-            share = np.count_nonzero(cats_there) / max(1, whole)
+            share = _white(cats_there) / max(1, whole)
             if HIDDEN_SHARE < share < SEEN_SHARE:
                 continue
             squeezed = view.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
             examples.append((np.asarray(squeezed), int(share >= SEEN_SHARE)))
     return examples
+
+
+def _white(mask: Image.Image) -> int:
+    return int(np.count_nonzero(np.asarray(mask)))
 
 
 def sample_guarded_scene(rng: random.Random) -> Scene:
