@@ -30,7 +30,8 @@ async def test_whoever_holds_the_catalogue_finds_what_came_and_misses_what_went(
     for name in ("neon", "pocket-lcm"):
         shutil.copy(POCKET_LORAS / f"{name}.safetensors", tmp_path / "loras")
     (tmp_path / "loras" / "broken.safetensors").write_bytes(b"not at all")
-    (tmp_path / "styles.toml").write_text('[fog]\ntemplate = "{prompt} in fog"\ndescription = "Fog"\nloras = { neon = 0.5 }\n')
+    fog = '[fog]\ntemplate = "{prompt} in fog"\ndescription = "Fog"\nloras = { neon = 0.5 }\n'
+    (tmp_path / "styles.toml").write_text(fog)
 
     reloaded = await CatalogueReader(config).reload(catalogue)
 

@@ -190,7 +190,8 @@ async def test_styles_and_loras_are_read_anew_while_jobs_run(world: World) -> No
     again = await world.drawn("boat --n 1 --steps 2 --style fog --lora blueprint")
     job = await world.app.services.storage.jobs.get(2)
     assert job is not None
-    assert (job.style, job.recipes[0].prompt, job.recipes[0].loras[0].name) == ("fog", "blueprint, boat in fog", "blueprint")
+    recipe = job.recipes[0]
+    assert (job.style, recipe.prompt, recipe.loras[0].name) == ("fog", "blueprint, boat in fog", "blueprint")
     assert "There is no style `ink`." in await world.refused("boat --style ink")
     suggested = await world.member.autocomplete(world.channel, "imagine", "style", "")
     assert "fog" in str(suggested)
