@@ -142,6 +142,7 @@ def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:
         ("postgresql+asyncpg://limner:swordfish@127.0.0.1:1/limner", "onnect"),
         ("sqlite+aiosqlite:////proc/nowhere/limner.sqlite3", "nowhere"),
     ],
+    ids=["no URL", "no driver", "no server", "no folder"],  # a test's name must not hold a password
 )
 async def test_a_database_that_cannot_be_had_is_said_plainly(database: str, said: str, tmp_path: Path) -> None:
     threads = set(threading.enumerate())
