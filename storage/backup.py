@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -32,6 +33,7 @@ FILES = "files"
 CONTENTS = "backup.json"
 ROUNDS = 5  # copies of a database whose pictures are deleted faster than they are copied
 _CHUNK = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")  # what else may go wrong is the disk that is written to
 _LEFT_OVERS = ("", "-wal", "-shm", "-journal")  # what belongs to a SQLite file, itself first
 
@@ -183,7 +185,7 @@ def _copy_files(source: Path, target: Path) -> set[str]:
     damaged = set()
     for path in source.glob("??/*"):
         copy = _file(target, path.name)
-        if path.name.startswith(".") or copy.is_file():
+        if not _DIGEST.fullmatch(path.name) or copy.is_file():  # what is half written has another name
             continue
         copy.parent.mkdir(exist_ok=True)
         beside = copy.with_name(f".{copy.name}.part")

@@ -205,6 +205,7 @@ class TestOneByOne:
         [file] = (folder / "files").glob("??/*")
         os.utime(file, (1_700_000_000, 1_700_000_000))
         file.with_name(".abc.part").write_bytes(b"half")
+        file.with_name("notes.txt").write_bytes(b"somebody's")
         target, contents = self.back_up(folder)
         assert (contents.files, contents.bytes) == (1, 7)
         self.restore(target, tmp_path / "restored")
