@@ -63,7 +63,9 @@ async def showings_of(session: AsyncSession, job_ids: Collection[int]) -> list[S
                 JobRow.id.in_(some), JobRow.message_id.is_not(None)
             )
         )
-        found += [Showing(channel_id=channel, message_id=message, job_id=job) for job, channel, message in jobs]
+        found += [
+            Showing(channel_id=channel, message_id=message, job_id=job) for job, channel, message in jobs if message
+        ]
         rows = await session.scalars(select(ShowingRow).where(ShowingRow.job_id.in_(some)))
         found += [Showing(**{field.name: getattr(row, field.name) for field in fields(Showing)}) for row in rows]
     return sorted(found, key=lambda showing: showing.message_id)

@@ -102,6 +102,8 @@ class JobRow(Table):
         Index(None, "status", "finished_at"),
         # Before an image is deleted, whatever came of it is looked for.
         Index(None, "parent_image_id"),
+        # A message that is gone is forgotten.
+        Index(None, "message_id"),
         # A member's own jobs, and how many are unfinished: read at every order.
         Index(None, "user_id", "guild_id", "status"),
         # Few jobs are ever in it: their words are deleted, and their message is still to be removed.

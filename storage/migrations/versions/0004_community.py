@@ -79,6 +79,7 @@ def upgrade() -> None:
     op.create_index("ix_showings_job_id", "showings", ["job_id"])
     for table in ("jobs", "images"):
         op.create_index(f"ix_{table}_parent_image_id", table, ["parent_image_id"])
+    op.create_index("ix_jobs_message_id", "jobs", ["message_id"])
 
 
 def _guild() -> sa.Column[int]:
