@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
+from storage.errors import Banned, BannedForGood
 from storage.guilds import remember_guild
 from storage.inserting import insert_or_replace
 from storage.moderator_log import write_down
@@ -73,6 +75,11 @@ class Bans:
             row = await session.scalar(select(BanRow).where(*_of(user_id, guild_id), _in_force(self._database.now())))
             return None if row is None else _ban_of(row)
 
+    async def check(self, user_id: int, guild_id: int | None) -> None:
+        """Raises `Banned` or `BannedForGood` where there is a ban in force."""
+        async with self._database.reading() as session:
+            await check_ban(session, user_id, guild_id, now=self._database.now())
+
     async def in_server(self, guild_id: int) -> Sequence[Ban]:
         """All bans of that server, the newest first."""
         async with self._database.reading() as session:
@@ -82,6 +89,18 @@ class Bans:
                 .order_by(BanRow.created_at.desc(), BanRow.user_id)
             )
             return [_ban_of(row) for row in rows]
+
+
+async def check_ban(session: AsyncSession, user_id: int, guild_id: int | None, *, now: datetime) -> None:
+    """As `Bans.check`. With the person locked (`lock_user`) nobody can ban them before the transaction ends."""
+    if guild_id is None:
+        return
+    ban = await session.scalar(select(BanRow).where(*_of(user_id, guild_id), _in_force(now)))
+    if ban is None:
+        return
+    if ban.until is None:
+        raise BannedForGood(reason=ban.reason)
+    raise Banned(until=ban.until, reason=ban.reason)
 
 
 def _of(user_id: int, guild_id: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -3,6 +3,8 @@
 LimnerError
 ├── RequestRejected
 │   ├── OutOfCredits           the order costs more than the person may spend now
+│   ├── Banned                 moderators of the server banned the person for a time
+│   ├── BannedForGood          … until one of them lifts the ban
 │   ├── TooManyJobs            the person has as many unfinished jobs as one may have
 │   ├── TooManyNewJobs         … or would have more with those that are ordered now
 │   ├── TooManyRelaxedToday    the person would have ordered more relaxed jobs than one may a day
@@ -27,6 +29,18 @@ class OutOfCredits(RequestRejected):
     """
 
     key = "out_of_credits"
+
+
+class Banned(RequestRejected):
+    """Moderators of this server banned the person for a time. Fields: `until` (aware UTC), `reason`."""
+
+    key = "banned"
+
+
+class BannedForGood(RequestRejected):
+    """Moderators of this server banned the person until further notice. Fields: `reason`."""
+
+    key = "banned_for_good"
 
 
 class TooManyJobs(RequestRejected):

@@ -18,6 +18,7 @@ from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob, Priority
 from generation.queue.store import JobStore
 from generation.safety import PICTURE_BLOCKED
 from storage import ledger
+from storage.bans import check_ban
 from storage.blocked_pictures import ACTION, blocked_details
 from storage.database import Database
 from storage.errors import FilesUnwritable, TooManyJobs, TooManyNewJobs
@@ -64,7 +65,7 @@ class Jobs(JobStore):
         `allowance` is what the member may spend per UTC day unless a moderator set their own; None: no limit.
         `max_queued` is how many unfinished jobs a member may have. `request_key` (up to 100 characters) makes the order
         idempotent: the same key again gives the first job, and nothing is charged.
-        Raises `TooManyJobs` or `OutOfCredits`; then nothing has changed.
+        Raises what `check_ban` does, `TooManyJobs` or `OutOfCredits`; then nothing has changed.
         """
         keys = None if request_key is None else [request_key]
         [job] = await self.order_many([new], allowance=allowance, max_queued=max_queued, request_keys=keys)
@@ -82,10 +83,10 @@ class Jobs(JobStore):
     ) -> Sequence[Job]:
         """Order several jobs of one member at once: all of them or, if one cannot be taken, none.
 
-        As `order`, with a key for each; the same keys again give the first jobs. `answer_token` (up to 500 characters) is
-        what the answer to the order of a single job can be changed with. Raises `TooManyJobs`,
-        `TooManyNewJobs`, with `relax` what `check_relaxed` does, or `OutOfCredits` (for all together); then nothing has
-        changed.
+        As `order`, with a key for each; the same keys again give the first jobs. `answer_token` (up to 500 characters)
+        is what the answer to the order of a single job can be changed with. Raises what `check_ban` does,
+        `TooManyJobs`, `TooManyNewJobs`, with `relax` what `check_relaxed` does, or `OutOfCredits` (for all together);
+        then nothing has changed.
         """
         user_id, guild_id = new[0].user_id, new[0].guild_id
         keys: Sequence[str | None] = request_keys or [None] * len(new)
@@ -95,6 +96,8 @@ class Jobs(JobStore):
             await remember_guild(session, guild_id, now)
             if request_keys is not None and (first := await _of_keys(session, request_keys)):
                 return first
+            # A ban calls off what its person has ordered: no order may come after it that was asked for before.
+            await check_ban(session, user_id, guild_id, now=now)
             await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
             if relax is not None:
                 relaxed = sum(job.priority is Priority.RELAX for job in new)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bot.rules.account_age import check_account_age
-from bot.rules.bans import check_ban
 from bot.rules.channels import check_channel
 from bot.rules.limits import check_limits
 from bot.rules.pauses import check_pause
@@ -38,7 +37,7 @@ class ServerRules:
         Raises `Banned`, `BannedForGood`, `ChannelNotAllowed` or `AccountTooYoung`.
         """
         rules = await self._storage.rulebook.of(customer.guild_id)
-        check_ban(await self._storage.bans.of(customer.user_id, customer.guild_id))
+        await self._storage.bans.check(customer.user_id, customer.guild_id)
         check_channel(rules, customer)
         check_account_age(rules, customer, now=self._clock.now())
         return rules

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
-from storage_samples import ANNA, BEN, CLEO, HARBOUR, ORCHARD, Clock
+import pytest
+from storage_samples import ANNA, BEN, CLEO, HARBOUR, ORCHARD, Clock, order
 
+from generation.job import JobStatus
+from storage.errors import Banned, BannedForGood
 from storage.storage import Storage
 
 
@@ -56,6 +60,39 @@ async def test_a_second_ban_takes_the_place_of_the_first(storage: Storage, clock
     assert [action for action, _, _ in await logged(storage)] == ["ban.set", "ban.set"]
     [entry, _] = await storage.moderator_log.latest(HARBOUR, 2)
     assert entry.details == {"reason": "flooding", "until": until.isoformat()}
+
+
+async def test_an_order_of_the_banned_is_not_taken_whatever_was_asked_before(storage: Storage, clock: Clock) -> None:
+    job = await storage.jobs.order(order(), allowance=10, max_queued=10, request_key="early")
+    await storage.bans.ban(ANNA, HARBOUR, reason="spam", lasting=timedelta(hours=1), by=BEN)
+    with pytest.raises(Banned) as caught:
+        await storage.jobs.order(order(), allowance=10, max_queued=10)
+    assert caught.value.fields == {"until": clock() + timedelta(hours=1), "reason": "spam"}
+    assert await storage.jobs.order(order(), allowance=10, max_queued=10, request_key="early") == job
+    assert (await storage.credits.balance(ANNA, HARBOUR, allowance=10)).spent_today == 2
+    for guild_id in (ORCHARD, None):
+        await storage.jobs.order(order(guild_id=guild_id), allowance=10, max_queued=10)
+    await storage.bans.ban(ANNA, HARBOUR, reason="spam", lasting=None, by=BEN)
+    with pytest.raises(BannedForGood):
+        await storage.bans.check(ANNA, HARBOUR)
+    await storage.bans.check(ANNA, ORCHARD)
+
+
+async def test_a_ban_amid_a_flood_of_orders_leaves_none_that_its_sweep_does_not_see(storage: Storage) -> None:
+    async def ban() -> list[int]:
+        await storage.bans.ban(ANNA, HARBOUR, reason="flooding", lasting=None, by=BEN)
+        return [job.id for job in await storage.jobs.of_user(ANNA, guild_id=HARBOUR, statuses=[JobStatus.QUEUED])]
+
+    async def flood() -> int | None:
+        try:
+            return (await storage.jobs.order(order(), allowance=None, max_queued=100)).id
+        except BannedForGood:
+            return None
+
+    before, seen, after = await asyncio.gather(
+        asyncio.gather(*(flood() for _ in range(10))), ban(), asyncio.gather(*(flood() for _ in range(10)))
+    )
+    assert {job_id for job_id in (*before, *after) if job_id is not None} == set(seen)
 
 
 async def test_bans_are_listed_newest_first(storage: Storage, clock: Clock) -> None:
