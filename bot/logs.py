@@ -19,8 +19,20 @@ PROMPT_FIELDS = ("prompt", "negative_prompt", "request", "recipe", "recipes", "j
 # Libraries whose chatter below warnings is of no use to the people who run a bot.
 QUIET = ("aiosqlite", "alembic", "asyncio", "PIL", "sqlalchemy")
 REDACTED = "[redacted]"
-# The tokens of interactions and webhooks, as they stand in the addresses that discord.py logs at debug.
-_TOKEN_IN_ADDRESS = re.compile(r"(/(?:webhooks|interactions)/[0-9]+/)[A-Za-z0-9_.-]+")
+# What is cut out of every line, wherever it comes from; the first group stays.
+_SECRETS = tuple(
+    re.compile(secret, re.IGNORECASE)
+    for secret in (
+        # The tokens of interactions and webhooks, in the addresses that discord.py logs at debug …
+        r"(/(?:webhooks|interactions)/[0-9]+/)[a-z0-9_.-]+",
+        # … and in what it was sent, as Python or JSON writes it, or JSON within JSON.
+        r"""(\\*['"](?:token|session_id|authorization)\\*['"]: ?\\*['"])[^'"\\]+""",
+        # A database's password, in the errors of drivers.
+        r"(://[^\s:/@]+:)[^\s/@]+(?=@)",
+        # What makes a link to a file on Discord's CDN work for whoever has it.
+        r"([?&]hm=)[0-9a-f]+",
+    )
+)
 
 
 def configure_logs(
@@ -89,7 +101,9 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         line = super().format(record)
         if self._secrets is not None:
             line = self._secrets.sub(REDACTED, line)
-        return _TOKEN_IN_ADDRESS.sub(rf"\g<1>{REDACTED}", line)
+        for secret in _SECRETS:
+            line = secret.sub(rf"\g<1>{REDACTED}", line)
+        return line
 
 
 def _renderer(format: Literal["console", "json"], *, colors: bool) -> list[Processor]:

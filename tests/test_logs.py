@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
@@ -126,6 +126,36 @@ def test_tokens_of_interactions_do_not_appear_in_addresses() -> None:
     )
     assert "aW50ZXJhY3Rpb24" not in logs.text
     assert "/webhooks/123/[redacted]/messages/@original" in logs.text
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+@pytest.mark.parametrize("written", [repr, json.dumps, lambda payload: json.dumps(json.dumps(payload))])
+def test_tokens_of_interactions_do_not_appear_in_payloads(
+    format: Literal["console", "json"], written: Callable[[object], str]
+) -> None:
+    logs = Logs("debug", format)
+    payload = {"t": "INTERACTION_CREATE", "d": {"id": "5", "token": "aW50ZXJhY3Rpb24", "type": 2}, "session_id": "f00d"}
+    logging.getLogger("discord.gateway").debug("For Shard ID %s: WebSocket Event: %s", 0, written(payload))
+    structlog.get_logger("bot").info("came", payload=payload)
+    assert "INTERACTION_CREATE" in logs.text
+    assert "aW50ZXJhY3Rpb24" not in logs.text
+    assert "f00d" not in logs.text
+
+
+def test_passwords_in_addresses_do_not_appear() -> None:
+    logs = Logs()
+    structlog.get_logger("bot").info("opened", database="postgresql+asyncpg://limner:swordfish@db.example/limner")
+    logging.getLogger("sqlalchemy").error("cannot connect to postgresql+asyncpg://limner:sword:f%40ish@db.example/limner")
+    assert "fish" not in logs.text
+    assert logs.text.count("postgresql+asyncpg://limner:[redacted]@db.example/limner") == 2
+
+
+def test_what_discord_signed_does_not_appear_in_links() -> None:
+    logs = Logs()
+    link = "https://cdn.discordapp.com/attachments/1/2/a.png?ex=65f1&is=65e0&hm=abcdef0123"
+    structlog.get_logger("bot").info("fetched", url=link)
+    assert "abcdef0123" not in logs.text
+    assert "/attachments/1/2/a.png" in logs.text
 
 
 def test_tracebacks_do_not_show_what_was_in_variables() -> None:

@@ -41,11 +41,14 @@ def settings_in(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def bot_process(folder: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The program as people start it."""
+async def bot_process(
+    folder: Path, *, stderr: int | None = None, **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program as people start it. What it logs at debug is watched with what pytest captures."""
+    environment = {"LIMNER_LOGS__LEVEL": "debug", **environment}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "run", "--config", str(settings_in(folder)),
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, stderr=stderr,
     )  # fmt: skip
     try:
         yield process
@@ -63,7 +66,7 @@ def free_port() -> int:
 
 async def why_not(folder: Path, **environment: str) -> str:
     """The sentence with which the program does not start."""
-    async with bot_process(folder, **environment) as process:
+    async with bot_process(folder, stderr=asyncio.subprocess.PIPE, **environment) as process:
         _, said = await asyncio.wait_for(process.communicate(), PATIENCE_WITH_PROCESSES)
         assert process.returncode == 1
     lines = said.decode().splitlines()
