@@ -26,11 +26,12 @@ run: .venv/.runtime ## serve a real Discord server (needs DISCORD_TOKEN)
 test: .venv/.test ## run all tests, side by side (TEST_ARGS="-k flags" for some)
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-check: .venv/.test ## lint, formatting, types and import rules
+check: .venv/.test ## lint, formatting, types, import rules, and what is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit.py
 
 format: .venv/.test ## let ruff put imports and formatting right
 	$(BIN)/ruff check --fix .
