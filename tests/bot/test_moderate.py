@@ -340,6 +340,28 @@ async def test_nothing_reaches_another_server(world: World, command: str, option
     await world.app.services.server_rules.check(direct, ())
 
 
+async def test_nothing_is_seen_of_another_server(world: World) -> None:
+    await moderate(world, "ban", user=world.member, reason="spam")
+    await moderate(world, "channel", allow=world.channel)
+    await moderate(world, "limits", jobs=3, steps=40, megapixels=1, age=5)
+    await moderate(world, "pause")
+    elsewhere = world.env.create_guild("Orchard")
+    channel, role = elsewhere.create_text_channel("pictures"), elsewhere.create_role("Mods", permissions=MODERATOR)
+    moderator = elsewhere.add_member(world.moderator.user, roles=[role])
+
+    async def said(command: str) -> str:
+        return private(await moderator.slash(channel, f"moderate {command}"))
+
+    assert "Nobody" in await said("unban")
+    assert "all channels" in await said("channel")
+    assert "10 at most" in await said("limits")
+    assert (await said("limits")).count("no limit") == 3
+    assert "Nothing" in await said("log")
+    assert "not paused" in await said("resume")
+    member = elsewhere.add_member(world.member.user)
+    public(await member.slash(channel, "imagine", prompt="a boat"))
+
+
 async def test_a_channel_of_another_server_is_refused(world: World) -> None:
     elsewhere = world.env.create_guild("Orchard").create_text_channel("pictures")
     payload: Any = {"id": str(elsewhere.id), "type": 0, "name": "pictures", "permissions": "0", "position": 0}
