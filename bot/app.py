@@ -308,7 +308,7 @@ async def _metrics_served(app: App, queue: asyncio.Task[None]) -> AsyncIterator[
     def health() -> Health:
         workers = app.engine.workers()
         problems = {
-            "not connected to Discord": not app.client.is_ready(),
+            "not connected to Discord": not app.client.connected,
             "no worker": all(worker.state is WorkerState.DEAD for worker in workers),
             "the queue has stopped": queue.done(),
         }

@@ -124,6 +124,11 @@ class LimnerClient(discord.AutoShardedClient):
         self._buttons: tuple[type[LimnerItem[Any]], ...] = ()
         self._dialogs: tuple[type[LimnerDialog], ...] = ()
 
+    @property
+    def connected(self) -> bool:
+        """Whether all shards can hear Discord now: `is_ready` stays true while a lost connection is made anew."""
+        return self.is_ready() and not any(shard.is_closed() for shard in self.shards.values())
+
     def listen_to(self, *buttons: type[LimnerItem[Any]]) -> None:
         """Answer presses of these families of buttons, also on messages of long ago."""
         self.add_dynamic_items(*buttons)

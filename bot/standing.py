@@ -51,7 +51,7 @@ def look(
     """The standing now. Cheap: nothing is asked of Discord or the database."""
     return Standing(
         started_at=started_at,
-        connected=client.is_ready(),
+        connected=client.connected,
         servers=len(client.guilds),
         draining=dispatcher.draining,
         waiting=dispatcher.depths(),

@@ -27,6 +27,7 @@ class LocalDiscord:
     commands: list[Any] = field(default_factory=list)
     identified: asyncio.Event = field(default_factory=asyncio.Event)
     gateway: web.WebSocketResponse | None = None
+    mute: bool = False  # whether nobody is let in to the gateway
 
     @property
     def url(self) -> str:
@@ -47,7 +48,7 @@ class LocalDiscord:
         if path == request.path:
             return json_response({"message": "no such API version"}, status=404)
         if path == "/gateway":
-            return await self._speak(request)
+            return json_response({}, status=503) if self.mute else await self._speak(request)
         body = await self._body(request)
         self.requests.append((request.method, path, body))
         of_an_interaction = "/webhooks/" in path or "/callback" in path

@@ -31,6 +31,7 @@ from tests.bot.world import PATIENCE, QUICK, SETTINGS, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
 MAX_BOT_MEGABYTES = 150
+NOT_CONNECTED = "not connected to Discord"
 PATIENCE_WITH_PROCESSES = 3 * PATIENCE  # Python and torch take their time to load where others work too
 
 
@@ -74,6 +75,17 @@ async def why_not(folder: Path, **environment: str) -> str:
     return lines[-1]
 
 
+async def healthy(prometheus: aiohttp.ClientSession, *, ok: bool) -> None:
+    """Wait until the program says that it is, or is not, because it cannot hear Discord."""
+    expected = (200, {"ok": True, "problems": []}) if ok else (503, {"ok": False, "problems": [NOT_CONNECTED]})
+    async with asyncio.timeout(PATIENCE_WITH_PROCESSES):
+        while True:
+            async with prometheus.get("/healthz") as answer:
+                if (answer.status, await answer.json()) == expected:
+                    return
+            await asyncio.sleep(0.1)
+
+
 async def test_an_order_over_the_wire_and_a_stop_in_good_order(tmp_path: Path) -> None:
     port = free_port()
     watched = {"LIMNER_METRICS__ENABLED": "true", "LIMNER_METRICS__PORT": str(port)}
@@ -109,6 +121,15 @@ async def test_an_order_over_the_wire_and_a_stop_in_good_order(tmp_path: Path) -
             assert (answer.status, await answer.json()) == (200, {"ok": True, "problems": []})
         async with prometheus.get("/metrics") as answer:
             assert 'limner_jobs_ended_total{kind="imagine",status="done"} 1.0' in await answer.text()
+
+        assert discord.gateway is not None
+        discord.mute = True
+        await discord.gateway.close()
+        await healthy(prometheus, ok=False)
+        async with prometheus.get("/metrics") as answer:
+            assert "limner_connected 0.0" in (await answer.text()).splitlines()
+        discord.mute = False
+        await healthy(prometheus, ok=True)
 
         children = psutil.Process(bot.pid).children(recursive=True)
         started = time.monotonic()
