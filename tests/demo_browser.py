@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -34,6 +35,7 @@ BROWSER_FLAGS = (
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/#\S+")
 PATIENCE = 240_000  # milliseconds that anything may take on a busy machine, above all the first import of torch
 STOP_SECONDS = 60
+ENTER_TAKES = 5_000  # milliseconds until a message that was entered is gone from the line
 BYTES_OF_IMAGE = "async image => Array.from(new Uint8Array(await (await fetch(image.src)).arrayBuffer()))"
 
 
@@ -160,10 +162,15 @@ class Visitor:
 
     def say(self, text: str) -> None:
         """Send a message that is pasted whole."""
-        self.page.locator("#channel-composer-input").fill(text)
-        expect(self.page.locator('.command-popup [role="option"]')).to_have_count(0, timeout=PATIENCE)
-        self.page.keyboard.press("Enter")
-        expect(self.page.locator("#channel-composer-input")).to_have_value("", timeout=PATIENCE)
+        composer = self.page.locator("#channel-composer-input")
+        composer.fill(text)
+        for _ in range(PATIENCE // ENTER_TAKES):  # the page passes over a key that comes while it is still reading
+            expect(self.page.locator('.command-popup [role="option"]')).to_have_count(0, timeout=PATIENCE)
+            composer.press("Enter")
+            with contextlib.suppress(AssertionError):
+                expect(composer).to_have_value("", timeout=ENTER_TAKES)
+                break
+        expect(composer).to_have_value("", timeout=ENTER_TAKES)
         self._settled()
 
     def press(self, label: str, message: Locator) -> None:
