@@ -105,11 +105,15 @@ async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> 
         return _completed(verdict, house)
 
 
-async def at_the_start(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> Verdict:
+async def at_the_start(
+    folder: Path, *, which: Sequence[str] = AT_THE_START, failures: Sequence[Failure] = FAILURES
+) -> Verdict:
     """Each call of a start with each failure: the bot comes up, or ends with a sentence, and comes up the next time."""
     verdict = Verdict()
     async with open_house(folder) as house:
-        for call in AT_THE_START:
+        await house.started()  # from now on it has told its commands, and asks for them
+        await house.kill()
+        for call in which:
             for failure in failures:
                 house.discord.state.commands = []  # so that they are told again
                 house.discord.state.faults.append(fault := Fault(call=call, failure=failure, times=1))

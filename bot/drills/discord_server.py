@@ -267,7 +267,7 @@ async def discord_server() -> AsyncIterator[DiscordServer]:
     server = DiscordServer()
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{path:.*}", server.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.2)
+    runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)  # it would write down tokens
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

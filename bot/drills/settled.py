@@ -6,21 +6,19 @@ import asyncio
 import time
 
 from bot.drills.discord_server import until
-from bot.drills.discord_state import ANSWER_SECONDS
+from bot.drills.discord_state import ANSWER_SECONDS, DiscordState
 from bot.drills.house import House
 from bot.drills.verdict import Verdict, judge
 
 PATIENCE = 180.0  # seconds for what is left to do after a drill, on a busy machine
 
+ORDER_SECONDS = 15.0  # for the orders that are being taken; those of a bot that was killed never will be
+
 
 async def settled(house: House, *, seconds: float = PATIENCE) -> Verdict:
     """Wait until everyone is answered, every job has ended and is delivered, or for so many seconds; then judge."""
     end = time.monotonic() + seconds
-    deeds = house.discord.state.deeds.values()
-    await until(
-        lambda: all(deed.answer is not None or deed.sent_at + ANSWER_SECONDS < time.monotonic() for deed in deeds),
-        2 * ANSWER_SECONDS,
-    )
+    await until(lambda: _all_answered(house.discord.state), ORDER_SECONDS)
     async with house.storage() as storage:
         while True:
             accounts = await storage.books.accounts()
@@ -28,3 +26,11 @@ async def settled(house: House, *, seconds: float = PATIENCE) -> Verdict:
             if over or time.monotonic() > end or not house.running:
                 return judge(accounts, house.discord.state)
             await asyncio.sleep(0.1)
+
+
+def _all_answered(discord: DiscordState) -> bool:
+    """Whether everyone was told more than that an answer is on its way, or will never be."""
+    now = time.monotonic()
+    if any(deed.answer is None and now - deed.sent_at < ANSWER_SECONDS for deed in discord.deeds.values()):
+        return False
+    return not any(message.thinking for message in discord.messages.values())
