@@ -144,7 +144,7 @@ async def open_house(
     folder: Path, *, settings: str = SETTINGS, hang_seconds: float = HANG_SECONDS
 ) -> AsyncIterator[House]:
     """A house on a database of its own; the bot is not started yet. Whatever runs at the end is killed."""
-    await asyncio.to_thread(_furnish, folder, settings)
+    _furnish(folder, settings)  # in no thread: alembic cannot migrate two databases at a time
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(discord_server())
         house = House(folder=folder, discord=discord, hang_seconds=hang_seconds)
