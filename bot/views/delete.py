@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bot.messages import Messages
 
 PICTURE, PICTURES = "delete_picture", "delete_job"
-_MESSAGE = r"(?P<message>[1-9][0-9]{0,18})"  # Discord's ids are longer than ours
+_MESSAGE = r"(?P<message>[1-8][0-9]{0,18}|9[0-9]{0,17})"  # Discord's ids are longer than ours
 
 
 class NotPostedHere(RequestRejected):

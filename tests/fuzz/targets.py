@@ -151,8 +151,8 @@ def check_custom_id(custom_id: str) -> None:
     matches += [match for dialog in DIALOGS if (match := dialog.template.fullmatch(custom_id))]
     for match in matches:
         groups = match.groupdict()
-        assert 0 < int(groups.get("id") or 1) <= LARGEST_ID
-        assert int(groups.get("cells") or "0", 16) < 2**28
+        assert int(groups.pop("cells", None) or "0", 16) < 2**28
+        assert all(int(number) <= LARGEST_ID for number in groups.values() if number and number.isdecimal())
 
 
 ACTIONS = st.sampled_from(
