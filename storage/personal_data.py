@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, Text, delete, select, type_coerce, update
+from sqlalchemy import ColumnElement, RowMapping, Text, delete, func, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.job import Job, JobStatus, Priority
 from storage.database import Database
-from storage.deletion import forget_images
+from storage.deletion import Deleted, forget_images
 from storage.file_needs import (
     AT_ONCE,
     BULK,
@@ -85,6 +85,15 @@ class Forgotten:
     cancelled: tuple[Job, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """What there was when a deletion began: jobs up to `last_job`, and the files that were brought for them."""
+
+    cancelled: tuple[Job, ...]
+    brought: frozenset[str]
+    last_job: int
+
+
 @uninterrupted
 class PersonalData:
     """A person's data, in all servers and direct messages."""
@@ -138,40 +147,73 @@ class PersonalData:
         """Delete pictures, files, favourites, settings, questions and the words of all jobs; what is left is cancelled.
 
         What stays: the bare jobs and the ledger, allowances and bans, and what the moderator logs say. Pictures that
-        others made from these live on as theirs, and copies of pictures that others brought too stay theirs.
+        others made from these live on as theirs, and copies of pictures that others brought too stay theirs. It takes
+        several transactions, so that others need not wait for long; broken off by a crash, it can be asked for again.
         """
-        of_person = JobRow.user_id == user_id
+        begun = await self._begin(user_id)
+        images: set[str] = set()
+        pictures = jobs = 0
+        while some := await self._forget_pictures(user_id, begun):
+            pictures += len(some.images)
+            images |= some.digests
+        while count := await self._forget_words(user_id, begun):
+            jobs += count
+        uploads = await self._remove_files(images, begun.brought - images)
+        return Forgotten(pictures=pictures, jobs=jobs, uploads=uploads, cancelled=begun.cancelled)
+
+    async def _begin(self, user_id: int) -> _Begun:
+        """Cancel what has not ended, delete what is little, and note what else there is by now."""
         async with self._database.writing() as session:
             now = self._database.now()
             mine = SettingRow.scope == "user", SettingRow.scope_id == user_id
             await session.execute(delete(SettingRow).where(*mine), execution_options=BULK)
-            if await session.get(UserRow, user_id) is None:
-                return Forgotten(pictures=0, jobs=0, uploads=0, cancelled=())
-            await lock_user(session, user_id, now)
+            if await session.get(UserRow, user_id) is not None:
+                await lock_user(session, user_id, now)
+            of_person = JobRow.user_id == user_id
             unfinished = await lock_jobs(session, of_person, JobRow.status.in_(UNFINISHED))
             for row in unfinished:
                 await end(session, row, JobStatus.CANCELLED, now=now)
             await session.flush()
-            cancelled = tuple(job_of(row) for row in unfinished)
             brought = await files_of_jobs(session, of_person)
             brought |= await files_of_questions(session, ConfirmationRow.user_id == user_id)
-            pictures = (await session.scalars(select(ImageRow.id).where(ImageRow.user_id == user_id))).all()
-            drawn = await forget_images(session, pictures)
-            jobs = await _forget_words(session, of_person)
             for table in (FavouriteRow, ConfirmationRow):
                 await session.execute(delete(table).where(table.user_id == user_id), execution_options=BULK)
-        uploads = brought - drawn.digests
-        # After the transaction: this reads all jobs that start from a picture, and nobody shall wait for it. What is
-        # written from now on is somebody else's, also if its bytes are the same.
-        asked_at = datetime.now(UTC)  # as files are stamped, and not as rows are
+            return _Begun(
+                cancelled=tuple(job_of(row) for row in unfinished),
+                brought=frozenset(brought),
+                last_job=await session.scalar(select(func.max(JobRow.id)).where(of_person)) or 0,
+            )
+
+    async def _forget_pictures(self, user_id: int, begun: _Begun) -> Deleted | None:
+        """Delete some of the pictures; None when there are no more."""
+        async with self._database.writing() as session:
+            mine = select(ImageRow.id).where(ImageRow.user_id == user_id, ImageRow.job_id <= begun.last_job)
+            ids = (await session.scalars(mine.limit(AT_ONCE))).all()
+            return await forget_images(session, ids) if ids else None
+
+    async def _forget_words(self, user_id: int, begun: _Begun) -> int:
+        """Make bare rows of some of the jobs that have words; how many. Their messages can still be found."""
+        async with self._database.writing() as session:
+            worded = JobRow.user_id == user_id, JobRow.id <= begun.last_job, RECIPES_TEXT != NO_RECIPES
+            rows = select(JobRow.id).where(*worded).order_by(JobRow.id).limit(AT_ONCE).with_for_update()
+            ids = (await session.scalars(rows)).all()
+            bare = {"recipes": (), "request": "", "style": None, "parent_image_id": None}
+            await session.execute(update(JobRow).where(JobRow.id.in_(ids)).values(bare), execution_options=BULK)
+            return len(ids)
+
+    async def _remove_files(self, images: Set[str], uploads: Set[str]) -> int:
+        """Remove the files that pictures were kept in, and those of copies that nobody else brought: how many copies.
+
+        A job of somebody else that is to start from one of these pictures fails, and is paid back.
+        """
+        asked_at = datetime.now(UTC)  # as files are stamped; what is written from now on is somebody else's
         async with self._database.reading() as session:
             if uploads:
-                uploads -= await files_of_jobs(session) | await files_at_work(session, now)
-            kept = await pictured(session, drawn.digests | uploads)
-        # A job of somebody else that is to start from one of these pictures fails, and is paid back.
-        for digest in (drawn.digests | uploads) - kept:
+                uploads -= await files_of_jobs(session) | await files_at_work(session, self._database.now())
+            kept = await pictured(session, images | uploads)
+        for digest in (images | uploads) - kept:
             await self._files.remove(digest, before=asked_at)
-        return Forgotten(pictures=len(drawn.images), jobs=jobs, uploads=len(uploads - kept), cancelled=cancelled)
+        return len(uploads - kept)
 
     async def messages_left(self) -> Sequence[Showing]:
         """The messages of ours that show jobs of people who deleted their data: `Showings.forget` strikes one off.
@@ -184,17 +226,6 @@ class PersonalData:
         async with self._database.reading() as session:
             jobs = {job for query in (told, shown) for job in await session.scalars(query)}
             return await showings_of(session, jobs)
-
-
-async def _forget_words(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
-    """Make bare rows of the jobs that meet all conditions; how many had words. Their messages can still be found."""
-    worded = [*conditions, RECIPES_TEXT != NO_RECIPES]
-    ids = (await session.scalars(select(JobRow.id).where(*worded).order_by(JobRow.id).with_for_update())).all()
-    bare = {"recipes": (), "request": "", "style": None, "parent_image_id": None}
-    for start in range(0, len(ids), AT_ONCE):
-        some = JobRow.id.in_(ids[start : start + AT_ONCE])
-        await session.execute(update(JobRow).where(some).values(bare), execution_options=BULK)
-    return len(ids)
 
 
 async def _rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import pytest
 from storage_samples import ANNA, BEN, HARBOUR, ORCHARD, WORKER, Clock, leased, order, ordered, recipe
 from test_storage_retention import done, ended
 
@@ -205,3 +206,27 @@ async def test_life_goes_on_after_it(storage: Storage) -> None:
     await storage.personal_data.delete(ANNA)
     job = await storage.jobs.order(order(), allowance=10, max_queued=1)
     assert job.request == "a red boat --n 2"
+
+
+async def test_what_is_ordered_while_it_goes_on_is_not_taken(storage: Storage, clock: Clock) -> None:
+    await done(storage, clock, b"old")
+    begun = await storage.personal_data._begin(ANNA)
+    new = await done(storage, clock, b"new")
+    waiting = await ordered(storage)
+    assert await storage.personal_data._forget_pictures(ANNA, begun) is not None
+    assert await storage.personal_data._forget_pictures(ANNA, begun) is None
+    assert await storage.personal_data._forget_words(ANNA, begun) == 1
+    assert await storage.personal_data._forget_words(ANNA, begun) == 0
+    assert len(await storage.images.of_job(new.id)) == 1
+    assert await storage.jobs.waiting() == [waiting]
+
+
+async def test_many_things_are_deleted_in_portions(
+    storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_data, "AT_ONCE", 2)
+    for number in range(3):
+        await done(storage, clock, b"%d" % number, b"%d more" % number)
+    gone = await storage.personal_data.delete(ANNA)
+    assert (gone.pictures, gone.jobs) == (6, 3)
+    assert len((await storage.personal_data.told(ANNA))["jobs"]) == 3
