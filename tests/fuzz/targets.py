@@ -170,7 +170,7 @@ def check_form(data: dict[str, Any]) -> None:
     assert all(isinstance(text, str) for text in (*answers.texts.values(), *answers.links.values()))
 
 
-FORM = {
+FORM: Mapping[str, Any] = {
     "custom_id": "limner:region_mask:1",
     "components": [
         {"type": 18, "component": {"type": 4, "custom_id": "prompt", "value": "a boat"}},
@@ -184,7 +184,7 @@ FORM = {
 @st.composite
 def forms(draw: st.DrawFn) -> dict[str, Any]:
     """A form with something wrong in it, at any depth."""
-    form = draw(changed(FORM))
+    form = draw(changed(dict(FORM)))
     if isinstance(form.get("components"), list) and draw(st.booleans()):
         field = {"type": 19, "custom_id": "mask", "values": draw(values)} | draw(changed({"value": "a"}))
         form["components"] = [*form["components"], draw(st.just(field) | values)]
@@ -311,7 +311,11 @@ TARGETS = (
     Target(name="link", check=check_link, inputs=texts, from_bytes=text_of),
     Target(name="custom_id", check=check_custom_id, inputs=CUSTOM_IDS, from_bytes=text_of, examples=500),
     Target(
-        name="form", check=check_form, inputs=forms(), from_bytes=lambda data: {"components": [_json_of(data)]} | FORM
+        name="form",
+        check=check_form,
+        inputs=forms(),
+        from_bytes=lambda data: {**FORM, "components": [_json_of(data)]},
+        seeds=tuple(written(field).encode() for field in FORM["components"]),
     ),
     Target(name="metadata", check=check_metadata, inputs=mutated(PICTURES), seeds=PICTURES),
     Target(name="pixels", check=check_pixels, inputs=mutated(PICTURES), seeds=PICTURES),
