@@ -117,7 +117,7 @@ async def _drill(folder: Path, extent: Extent) -> Verdict:
     each = extent.kills // HOUSES
     total = Verdict(figures=dict.fromkeys(("bot_kills", "worker_kills", "calls_failed"), 0))
     groups: Sequence[Mapping[str, Callable[[Path], Awaitable[Verdict]]]] = (
-        {f"kills, house {house}": partial(kills.drill, kills=each, seed=house) for house in range(HOUSES)},
+        {f"kills {house + 1}": partial(kills.drill, kills=each, seed=house) for house in range(HOUSES)},
         {
             "disk full": partial(storage_trouble.disk_full, seconds=extent.disk_full),
             "database locked": partial(storage_trouble.database_locked, seconds=extent.database_locked),

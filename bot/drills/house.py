@@ -40,6 +40,10 @@ lease_seconds = 10
 daily_credits = 1000000
 max_queued_jobs = 1000
 
+[limits]
+orders_per_minute = 10000
+interactions_per_minute = 10000
+
 [logs]
 level = "warning"
 """
