@@ -98,6 +98,9 @@ def restore(*, source: Path, database: str, files: Path) -> Contents:
         if left_over.exists():
             raise FolderTaken(path=str(left_over))
     _check(source / DATABASE)
+    known = {*contents.missing, *contents.damaged}
+    if gone := {name for name in _named_files(source / DATABASE) if not _file(source / FILES, name).is_file()} - known:
+        raise BackupUnsound(path=str(source), reason=f"the file {min(gone)} is gone")
     with _told(original):
         files.mkdir(parents=True, exist_ok=True)
         if damaged := _copy_files(source / FILES, files):

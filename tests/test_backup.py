@@ -269,16 +269,20 @@ class TestOneByOne:
         assert "Traceback" not in done.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["original"]
 
-    @pytest.mark.parametrize("harm", ["no contents", "half a database", "a rotten file"])
+    @pytest.mark.parametrize("harm", ["no contents", "half a database", "a rotten file", "a file that went"])
     def test_what_is_no_whole_backup_is_not_restored(self, folder: Path, tmp_path: Path, harm: str) -> None:
+        [file] = (folder / "files").glob("??/*")
+        name_in(folder / "limner.sqlite3", file.name)
         target, _ = self.back_up(folder)
+        [file] = (target / "files").glob("??/*")
         if harm == "no contents":
             (target / CONTENTS).unlink()
         elif harm == "half a database":
             os.truncate(target / "limner.sqlite3", 4096 * 4)
-        else:
-            [file] = (target / "files").glob("??/*")
+        elif harm == "a rotten file":
             file.write_bytes(b"rotten")
+        else:
+            file.unlink()
         with pytest.raises(BackupUnsound):
             self.restore(target, tmp_path / "restored")
         assert not (tmp_path / "restored" / "limner.sqlite3").exists()

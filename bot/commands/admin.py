@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from bot.standing import Standing
     from generation.engine.protocol import WorkerInfo
 
-NAMES_SHOWN = 15  # of what a reload brought, in each list; a message has 2,000 characters
+MESSAGE_LENGTH = 2000  # in characters: Discord's limit
+NAMES_SHOWN = 12  # of what a reload brought, in each list: a line of three lists fits into a message
 NAME_LENGTH = 40
 REASONS_SHOWN = 5
 REASON_LENGTH = 100
@@ -71,7 +72,8 @@ def admin_group(services: Services, texts: Texts) -> app_commands.Group:
                 await tell_error(interaction, error)
                 return
             log.info("catalogue_reloaded", user_id=interaction.user.id)
-            await tell(interaction, "\n".join(_reloaded_lines(services, reloaded, interaction.locale.value)))
+            for text in packed(_reloaded_lines(services, reloaded, interaction.locale.value)):
+                await tell(interaction, text)
 
     group.add_command(texts.command("admin_status", status))
     group.add_command(texts.command("admin_drain", drain))
@@ -138,6 +140,16 @@ def _reloaded_lines(services: Services, reloaded: Reloaded, locale: str) -> list
     if more := reloaded.refused[REASONS_SHOWN:]:
         lines.append(say("admin.more_left_out", locale, count=len(more)))
     return lines
+
+
+def packed(lines: Sequence[str]) -> list[str]:
+    """The lines in as few messages as hold them, in order; each line is short enough for one."""
+    texts = [""]
+    for line in lines:
+        if texts[-1] and len(texts[-1]) + 1 + len(line) > MESSAGE_LENGTH:
+            texts.append("")
+        texts[-1] += f"\n{line}" if texts[-1] else line
+    return texts
 
 
 def _names(services: Services, names: Sequence[str], locale: str) -> str:

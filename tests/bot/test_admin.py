@@ -10,8 +10,11 @@ from typing import Any
 
 import discord
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from simcord.actors import MemberActor
 
+from bot.commands.admin import MESSAGE_LENGTH, packed
 from bot.config import PROGRAM_FOLDER
 from bot.owners import KNOWN_SECONDS
 from generation.job import JobStatus
@@ -197,6 +200,28 @@ async def test_styles_and_loras_are_read_anew_while_jobs_run(world: World) -> No
     assert "fog" in str(suggested)
     assert "ink" not in str(suggested)
     assert again.attachments
+
+
+async def test_what_many_files_bring_is_told_in_several_messages(world: World) -> None:
+    header = (world.folder / "loras" / "neon.safetensors").read_bytes()
+    names = [f"{'a-lora-with-quite-a-long-name-'}{number:03}" for number in range(40)]
+    for name in names:
+        (world.folder / "loras" / f"{name}.safetensors").write_bytes(header)
+        (world.folder / "loras" / f"broken-{name}.safetensors").write_bytes(b"not at all")
+    (world.folder / "styles.toml").write_text("".join(FOG.replace("fog", name) for name in names))
+    answer = await world.member.user.slash("admin reload")
+    told = [message.content for message in (answer.response, *answer.followups) if message is not None]
+    text = "\n".join(told)
+    assert all(len(message) <= 2000 for message in told)
+    for count in ("40 styles", "41 LoRAs", "and 28 more", "Left out as well: 35 more"):
+        assert count in text
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), min_size=1, max_size=MESSAGE_LENGTH), max_size=9))
+def test_lines_are_packed_in_order_and_fit(lines: list[str]) -> None:
+    texts = packed(lines)
+    assert "\n".join(texts) == "\n".join(lines)
+    assert all(len(text) <= MESSAGE_LENGTH for text in texts)
 
 
 async def test_a_job_whose_lora_has_gone_fails_with_its_credits_back(world: World) -> None:
