@@ -209,16 +209,25 @@ class Bench(enum.StrEnum):
     """What `bench` can be asked for."""
 
     MACHINE = "machine"
+    FAIRNESS = "fairness"
     DRILLS = "drills"
 
 
 @cli.command()
 def bench(
-    what: Annotated[Bench, typer.Argument(help="machine: its speed; drills: what a bot withstands.")] = Bench.MACHINE,
+    what: Annotated[
+        Bench, typer.Argument(help="machine: its speed; fairness: a day of 1,000 members; drills: what it withstands.")
+    ] = Bench.MACHINE,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure this machine: start, memory, answers under load, overhead, pictures per second. Or drill the bot."""
+    if what is Bench.FAIRNESS:
+        from bot.bench_fairness.bench import run as compare
+
+        if not compare(json=as_json):
+            raise typer.Exit(1)
+        return
     settings = _load(config)
     _log(settings, level="error")
     if what is Bench.DRILLS:

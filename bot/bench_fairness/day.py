@@ -4,7 +4,7 @@ orders can be put before any policy."""
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from generation.job import Priority
@@ -26,7 +26,8 @@ MODELS, MODEL_WEIGHTS = ("sdxl", "other"), (85, 15)
 # Pictures, their area, and the work of each in units of one native picture: a grid, one picture, an upscale,
 # a grid of twice the steps, and a grid of large pictures.
 KINDS = ((4, 1.0, 1.0), (1, 1.0, 1.0), (1, 4.0, 3.0), (4, 1.0, 2.0), (4, 2.25, 3.4))
-KIND_WEIGHTS = (66, 12, 10, 8, 4)
+# What people like to order of these: most the usual, some little, some much.
+TASTES, TASTE_WEIGHTS = ((66, 12, 10, 8, 4), (30, 60, 10, 0, 0), (30, 5, 10, 35, 20)), (70, 15, 15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,9 @@ def day(seed: int, *, members: int = MEMBERS) -> tuple[Arrival, ...]:
         user_id: chance.choices(range(1, SERVERS + 1), weights=[1 / rank for rank in range(1, SERVERS + 1)])[0]
         for user_id in range(1, members + 1)
     }
+    tastes = dict(zip(servers, chance.choices(TASTES, weights=TASTE_WEIGHTS, k=members), strict=True))
     return tuple(
-        Arrival(time=wish.time, job=_job(chance, job_id, wish, servers[wish.user_id]))
+        Arrival(time=wish.time, job=_job(chance, job_id, wish, servers[wish.user_id], tastes[wish.user_id]))
         for job_id, wish in enumerate(wishes, start=1)
     )
 
@@ -80,7 +82,7 @@ def _wishes(chance: random.Random, user_id: int) -> Iterator[_Wish]:
 
 def _greedy(chance: random.Random, user_id: int) -> Iterator[_Wish]:
     """As many as may wait, again and again all evening, and relaxed ones whenever they may."""
-    for hour in (18.0, 18.5, 19.0, 19.6, 20.2, 20.8):
+    for hour in (18.0, 18.7, 19.4, 20.1):
         yield from _burst(chance, user_id, hour * HOUR + chance.uniform(0, 300), BURST)
     for hour in (2, 6, 9, 12, 15, 18):
         time = hour * HOUR + chance.uniform(0, HOUR)
@@ -101,8 +103,8 @@ def _moment(chance: random.Random) -> float:
     return (hour + chance.random()) * HOUR
 
 
-def _job(chance: random.Random, job_id: int, wish: _Wish, guild_id: int) -> QueuedJob:
-    pictures, area, each = chance.choices(KINDS, weights=KIND_WEIGHTS)[0]
+def _job(chance: random.Random, job_id: int, wish: _Wish, guild_id: int, taste: Sequence[int]) -> QueuedJob:
+    pictures, area, each = chance.choices(KINDS, weights=taste)[0]
     model = chance.choices(MODELS, weights=MODEL_WEIGHTS)[0]
     shape = chance.choice(("square", "square", "wide", "high"))
     work = pictures * each

@@ -19,7 +19,7 @@ from generation.queue.policy import QueuedJob
 # Seconds for one native picture at the default steps, of a batch beside that, and for another model.
 PICTURE_SECONDS = 1.5
 BATCH_SECONDS = 0.5
-LOAD_SECONDS = 6.0
+LOAD_SECONDS = 4.0
 # How much a batch may take longer or shorter: one standard deviation, as a share.
 SPREAD = 0.08
 
@@ -41,6 +41,12 @@ class Moment:
     worker: WorkerInfo
     batch: tuple[QueuedJob, ...]
     batch_began: float
+
+    def next_worker(self) -> WorkerInfo:
+        """The worker as it will be after the batch."""
+        if not self.batch:
+            return self.worker
+        return dataclasses.replace(self.worker, model=self.batch[0].model, loras=self.batch[0].loras)
 
 
 def alone_seconds(job: QueuedJob) -> float:
@@ -71,7 +77,7 @@ def work_through(
         if batch and (arrival is None or ends <= arrival.time):
             loading = LOAD_SECONDS if batch[0].model != worker.model else 0.0
             on_batch(worker, batch, ends - began - loading, loading)
-            worker = dataclasses.replace(worker, model=batch[0].model, loras=batch[0].loras)
+            worker = Moment(time=ends, worker=worker, batch=batch, batch_began=began).next_worker()
             run.ready.update((job.id, ends) for job in batch)
             time, batch = ends, ()
         else:

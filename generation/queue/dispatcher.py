@@ -75,7 +75,7 @@ class Dispatcher:
         # In order of their start; a worker's next one may begin while its last one is still being settled.
         self._running: list[RunningBatch] = []
         self._outlooks = Outlooks(
-            queue=self._queue, running=self._running, engine=engine, speeds=self._speeds, clock=clock
+            queue=self._queue, running=self._running, workers=engine.workers, speeds=self._speeds, clock=clock
         )
         self._wake = asyncio.Event()  # something waits to be picked, or the program stops
         self._stopping = asyncio.Event()

@@ -104,8 +104,9 @@ def forecast(queue: FairQueue, workers: Sequence[tuple[WorkerInfo, float]], spee
         seconds = speeds.batch_seconds(worker, batch)
         for job in batch:
             outlooks[job.id] = Outlook(position=len(outlooks) + 1, wait_seconds=start, work_seconds=seconds)
-        busy = dataclasses.replace(worker, model=batch[0].model, loras=batch[0].loras)
-        heapq.heapreplace(idle, (start + seconds, index, busy))
+        if (worker.model, worker.loras) != (batch[0].model, batch[0].loras):
+            worker = dataclasses.replace(worker, model=batch[0].model, loras=batch[0].loras)
+        heapq.heapreplace(idle, (start + seconds, index, worker))
     return outlooks
 
 

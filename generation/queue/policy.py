@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 import heapq
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -128,6 +128,10 @@ class FairQueue:
 
     def __contains__(self, job_id: int) -> bool:
         return job_id in self._jobs
+
+    def waiting(self) -> Iterable[QueuedJob]:
+        """All jobs that wait, paused ones too, in no order."""
+        return self._jobs.values()
 
     def copy(self) -> FairQueue:
         """An independent queue in the same state, to see what would be picked."""
@@ -261,9 +265,8 @@ class _Lane:
         fair = self._turns[0]
         turn = self._preferred(fair, worker)
         self._skips = self._skips + 1 if turn is not fair else 0
-        head, until, bearable = self._jobs[turn[1]], fair[0] + LEAD, self._patience(turn)
-        self._take(head)
-        batch = (head, *self._companions(head, until, bearable))
+        head = self._jobs[turn[1]]
+        batch = (head, *self._companions(turn, fair[0] + LEAD))
         work = sum(job.cost for job in batch)
         self._work += work
         self._fluid.serve(work)
@@ -288,14 +291,18 @@ class _Lane:
         self._put_back(passed)
         return best
 
-    def _companions(self, head: QueuedJob, until: float, bearable: float) -> Iterator[QueuedJob]:
-        """Those next in the fair order who share the head's forward pass, taken out; a person's own order is kept.
+    def _companions(self, turn: _Turn, until: float) -> Iterator[QueuedJob]:
+        """Those next in the fair order who share the head's forward pass; all are taken out, the head first.
 
-        The batch may have as much work as is `bearable` to its head.
+        A person's own order is kept, and none is taken whose virtual finish is later than `until`.
         """
+        head = self._jobs[turn[1]]
         room, work, ahead = head.room - head.pixels, head.cost, 0
         if head.alone or room <= 0:
+            self._take(head)
             return
+        bearable = self._patience(turn)
+        self._take(head)
         passed: list[_Turn] = []
         for turn in self._in_turn(until):
             job = self._jobs[turn[1]]
