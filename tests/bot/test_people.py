@@ -191,7 +191,8 @@ async def test_the_cells_of_a_spoiler_are_behind_one(world: World) -> None:
 
 
 async def test_moderators_see_all_jobs_of_their_server_and_cancel_any(world: World) -> None:
-    await world.imagine("a slow boat --steps 60")
+    slow = await world.imagine("a slow boat --steps 60")
+    await world.until(lambda: "%" in world.now(slow).content)  # it is drawn, and so stands before what waits
     waiting = await world.imagine("a house", by=world.stranger)
     elsewhere = world.env.create_guild("Elsewhere")
     channel = elsewhere.create_text_channel("pictures")

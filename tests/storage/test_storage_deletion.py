@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime
 from pathlib import Path
@@ -170,6 +171,23 @@ async def test_a_picture_drawn_again_in_the_same_moment_keeps_its_file(
     await storage.deletion.delete_image(first.id, by=ANNA)
     [second] = await storage.images.of_job(again.id)
     assert await storage.images.png(second) == b"same"
+
+
+async def test_deleting_while_others_order_and_finish_stops_nobody(storage: Storage, clock: Clock) -> None:
+    for _ in range(10):
+        [first] = await drawn(storage, clock, [picture("first")])
+        running = [await leased(storage, clock, parent_image_id=first.id, recipes=(recipe(),)) for _ in range(3)]
+        await asyncio.gather(
+            storage.deletion.delete_image(first.id, by=ANNA),
+            *(storage.jobs.finish(job.id, worker=WORKER, pictures=[picture("made")]) for job in running),
+            *(ordered(storage, parent_image_id=first.id, user_id=user_id) for user_id in (ANNA, BEN, CLEO)),
+            storage.favourites.toggle(BEN, first.id),
+        )
+        assert await storage.images.get(first.id) is None
+        for job in running:
+            [made] = await storage.images.of_job(job.id)
+            assert made.parent_image_id is None
+            assert await storage.images.png(made) == b"made"
 
 
 async def test_many_are_deleted_in_portions(storage: Storage, clock: Clock) -> None:
