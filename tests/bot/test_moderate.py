@@ -58,7 +58,7 @@ async def test_the_banned_are_told_why_and_until_when(world: World) -> None:
     assert world.member.mention in said
     assert "`floods the ˋchannelˋ`" in said
     refused = await world.refused("a boat")
-    assert re.fullmatch(r".*until <t:(\d+):f>, which is <t:\1:R>: `floods the ˋchannelˋ`", refused)
+    assert re.fullmatch(r".*until <t:(\d+):f> \(<t:\1:R>\): `floods the ˋchannelˋ`", refused)
     await world.imagine("a boat", by=world.stranger)
     assert await world.credits() == 100
     assert await logged(world) == [("ban.set", world.member.id)]
