@@ -218,7 +218,9 @@ async def forge(world: World, custom_id: str, *, by: MemberActor | None = None) 
     return message, said[-1] if said else world.now(message).content
 
 
-@pytest.mark.parametrize("action", ["delete_picture_now:1:{}", "delete_job_now:1:{}", "delete_picture:1", "delete_job:1"])
+@pytest.mark.parametrize(
+    "action", ["delete_picture_now:1:{}", "delete_job_now:1:{}", "delete_picture:1", "delete_job:1"]
+)
 async def test_a_forged_yes_of_a_stranger_is_refused(world: World, action: str) -> None:
     message = await world.drawn("a boat --n 1")
     _, said = await forge(world, f"limner:{action.format(message.id)}", by=world.stranger)
@@ -286,7 +288,9 @@ async def test_a_moderator_of_another_server_may_not(world: World) -> None:
 
 async def test_remove_in_the_menu_is_for_moderators(world: World) -> None:
     message = await world.drawn("a boat --n 1")
-    menus = {command.name: command for command in world.app.client.tree.get_commands(type=discord.AppCommandType.message)}
+    menus = {
+        command.name: command for command in world.app.client.tree.get_commands(type=discord.AppCommandType.message)
+    }
     spoken = menus["Remove"].to_dict(world.app.client.tree)
     assert int(spoken["default_member_permissions"]) == discord.Permissions(moderate_members=True).value
     question = told(await world.moderator.context_menu(world.channel, "Remove", message))
@@ -317,7 +321,7 @@ async def test_remove_takes_a_whole_grid_and_refuses_what_is_not_ours_or_not_ove
 async def test_in_direct_messages_the_person_deletes_their_own(world: World) -> None:
     message = public(await world.member.user.slash("imagine", prompt="a boat --n 1"))
     channel = world.member.user.dm_channel
-    await world.until(lambda: world.messages(channel)[-1].attachments)
+    await world.until(lambda: "Done in" in world.messages(channel)[-1].content)
     await world.all_told()
     custom_id = next(id for id in custom_ids(world.messages(channel)[-1]) if "delete_picture" in id)
     question = told(await world.member.user.click(message, custom_id=custom_id))

@@ -93,7 +93,7 @@ async def test_jobs_of_a_channel_that_one_cannot_read_are_not_shown(world: World
         },
     )
     await world.member.slash(secret, "imagine", prompt="a boat --n 1")
-    await world.until(lambda: world.messages(secret)[-1].attachments)
+    await world.until(lambda: "Done in" in world.messages(secret)[-1].content)
     assert "not here any more" in private(await show(world, 1, by=world.stranger))
     public(await show(world, 1))
     public(await show(world, 1, by=world.moderator))
@@ -105,7 +105,7 @@ async def test_what_was_drawn_behind_an_age_restriction_is_shown_behind_one(worl
     assert isinstance(channel, discord.TextChannel)
     channel.nsfw = True  # as the bot knows it: this Discord has no other way
     await world.member.slash(night, "imagine", prompt="a boat --n 1")
-    await world.until(lambda: world.messages(night)[-1].attachments)
+    await world.until(lambda: "Done in" in world.messages(night)[-1].content)
     assert "age-restricted" in private(await show(world, 1))
     public(await show(world, 1, where=night))
 
