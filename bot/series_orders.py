@@ -147,7 +147,16 @@ def _as_json(picture: StartingPicture, parent_image_id: int | None) -> dict[str,
 
 
 def _from_json(stored: Any) -> tuple[StartingPicture | None, int | None]:
-    if stored is None:
-        return None, None
-    picture = StartingPicture(digest=stored["digest"], width=stored["width"], height=stored["height"])
-    return picture, stored["parent_image_id"]
+    """The picture, and the image of ours that it is. Raises `ConfirmationOver` for what this version did not store."""
+    match stored:
+        case None:
+            return None, None
+        case {
+            "digest": str(digest),
+            "width": int(width),
+            "height": int(height),
+            "parent_image_id": int() | None as parent,
+        }:
+            if all(1 <= number < 2**63 for number in (width, height, parent or 1)):
+                return StartingPicture(digest=digest, width=width, height=height), parent
+    raise ConfirmationOver

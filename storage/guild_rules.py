@@ -17,6 +17,7 @@ from storage.settings import read_setting, write_setting
 from storage.tables import SettingRow
 from storage.uninterrupted import uninterrupted
 
+_LARGEST = 2**63 - 1  # no id, and nothing that is counted, is larger
 _KEY = "rules"  # of all of them, among a server's settings
 
 
@@ -152,6 +153,19 @@ async def _read(session: AsyncSession, guild_id: int) -> GuildRules:
 
 
 def _rules_of(value: Any) -> GuildRules:
-    """From the stored JSON; fields that a newer program wrote are passed over."""
-    known = {name: said for name, said in (value or {}).items() if name in GuildRules.__dataclass_fields__}
-    return GuildRules(**{**known, "channels": tuple(known.get("channels", ()))})
+    """From the stored JSON. What cannot be a rule is passed over: no order shall be refused, or break, for it."""
+    said = value if isinstance(value, dict) else {}
+    megapixels, channels = said.get("megapixels"), said.get("channels")
+    return GuildRules(
+        max_queued_jobs=_whole(said.get("max_queued_jobs"), least=1),
+        steps=_whole(said.get("steps"), least=1),
+        megapixels=megapixels if type(megapixels) in (int, float) and 0 < megapixels < math.inf else None,
+        account_age_days=_whole(said.get("account_age_days"), least=0),
+        channels=tuple(channel for channel in channels if type(channel) is int) if isinstance(channels, list) else (),
+        paused=said.get("paused") is True,
+        log_channel_id=_whole(said.get("log_channel_id"), least=0),
+    )
+
+
+def _whole(number: Any, *, least: int) -> int | None:
+    return number if type(number) is int and least <= number <= _LARGEST else None

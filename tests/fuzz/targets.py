@@ -31,6 +31,7 @@ from bot.messages import load_messages
 from bot.picture_links import MessageLink, take_link
 from bot.regions import read_region
 from bot.series import MAX_JOBS, series_of
+from bot.series_orders import _from_json as picture_of_question
 from bot.surface import BUTTONS, DIALOGS
 from bot.views.dialog import answers_of
 from generation.catalogue import Catalogue
@@ -46,6 +47,7 @@ from generation.picture import read_parameters, read_recipe
 from generation.prompt_language import expand, parse, within
 from generation.recipe import Recipe
 from generation.safetensors_header import MalformedHeader, read_header
+from storage.guild_rules import _rules_of as rules_of
 from tests.fuzz.inputs import PICTURES, RECIPE, SAFETENSORS, changed, deep, mutated, scalars, texts, values, written
 from tests.fuzz.target import Target, text_of
 from tests.recipe_strategies import recipes
@@ -293,6 +295,30 @@ def check_defaults(stored: Any) -> None:
     compose(defaults.applied_to(Request(prompt="a boat")), catalogue(), seed=1)
 
 
+def check_rules(stored: Any) -> None:
+    """A server's stored rules are read whatever they are, and can be asked about every order."""
+    rules = rules_of(stored)
+    for number in (rules.max_queued_jobs, rules.steps, rules.megapixels, rules.account_age_days, rules.log_channel_id):
+        assert number is None or (number >= 0 and math.isfinite(number))
+    assert rules.paused in (True, False)
+    assert all(isinstance(channel, int) for channel in rules.channels)
+
+
+RULES: Mapping[str, Any] = {
+    "max_queued_jobs": 5, "steps": 40, "megapixels": 1.5, "account_age_days": 7, "channels": [1, 2], "paused": True,
+    "log_channel_id": 3,
+}  # fmt: skip
+
+
+def check_question(stored: Any) -> None:
+    """The picture of a stored question is one, or the question is over."""
+    with contextlib.suppress(RequestRejected):
+        picture, parent = picture_of_question(stored)
+        assert picture is None or picture.width * picture.height >= 1
+        assert parent is None or parent <= LARGEST_ID
+
+
+QUESTION: Mapping[str, Any] = {"digest": "0" * 64, "width": 128, "height": 96, "parent_image_id": 5}
 DEFAULTS: Mapping[str, Any] = {"style": "ink", "aspect": "3:2", "model": "pocket", "stylize": 50, "remix": True}
 
 
@@ -340,6 +366,20 @@ TARGETS = (
         inputs=changed(dict(DEFAULTS)) | values,
         from_bytes=lambda data: _json_of(data),
         seeds=(written(DEFAULTS).encode(),),
+    ),
+    Target(
+        name="rules",
+        check=check_rules,
+        inputs=changed(dict(RULES)) | values,
+        from_bytes=lambda data: _json_of(data),
+        seeds=(written(RULES).encode(),),
+    ),
+    Target(
+        name="question",
+        check=check_question,
+        inputs=changed(dict(QUESTION)) | values,
+        from_bytes=lambda data: _json_of(data),
+        seeds=(written(QUESTION).encode(),),
     ),
 )
 
