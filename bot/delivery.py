@@ -279,7 +279,6 @@ class Courier:
         """Bring the end of the job to the person, however long that takes."""
         job, place = followed.job, followed.place
         write = await self._writer.ended(job, followed.customer, followed.locale)
-        before = place.message_id
         while True:
             try:
                 if followed.to_announce:
@@ -297,7 +296,7 @@ class Courier:
                     "undelivered", job_id=job.id, passing=error.passing, retry_in=delay, reason=repr(error.__cause__)
                 )
             await asyncio.sleep(delay)
-        if place.message_id is not None and place.message_id != before:
+        if place.message_id is not None and place.message_id != job.message_id:
             await self._storage.jobs.set_message(job.id, place.message_id)
         await self._storage.jobs.delivered(job.id)
         log.info("delivered", job_id=job.id, user_id=job.user_id, status=job.status.value)
