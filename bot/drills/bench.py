@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_format
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -88,6 +89,7 @@ QUICK = Extent(
 def run(*, json: bool, extent: Extent = FULL) -> bool:
     """Drill, and print a table, or one JSON object and nothing else. Whether all went well."""
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as after Ctrl-C: bots are killed on the way out
     with TemporaryDirectory(prefix="limner-drills-") as folder:
         total = asyncio.run(_drill(Path(folder), extent))
     measured = {name: round(value, 1) for name, value in total.figures.items()}

@@ -20,7 +20,7 @@ MOST_OPEN = 30  # jobs on their way: people wait for each other's pictures, too
 # Of the bot's kills this part falls anywhere into its start, the rest into its work.
 IN_THE_START = 0.2
 START_TAKES = 1.5  # seconds, about
-LONGEST_PEACE = 1.5  # seconds of work before a kill
+LONGEST_PEACE = 2.5  # seconds of work before a kill
 
 
 async def drill(folder: Path, *, kills: int, seed: int) -> Verdict:
