@@ -92,6 +92,18 @@ async def test_help_tells_of_every_flag_and_every_command_that_is_for_the_person
         assert len(set(titles)) == len(titles) > 6
 
 
+async def test_help_in_a_direct_message_leaves_out_what_is_for_servers(quiet: World) -> None:
+    result = await quiet.moderator.user.slash("help")
+    [said] = [message for message in (result.response, *result.followups) if message is not None]
+    options = menu_of(said.message).options
+    assert options[-1].label == "Commands"
+    await quiet.moderator.user.select(said.message, [options[-1].value], custom_id="limner:pages:help")
+    shown = quiet.moderator.user.dm_channel.history(viewer=quiet.moderator.user)
+    text = next(found.content for found in shown if found.id == said.message.id)
+    assert "`/imagine`" in text
+    assert "`/quota" not in text
+
+
 async def test_helps_pages_can_be_turned_back_and_chosen_by_title(quiet: World) -> None:
     first = await opened(quiet, "help")
     assert "`/imagine a red boat on the sea --seed 7 --n 1`" in first.content

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,34 @@ asyncio.run(main())
 
 def everything_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_a_file_is_removed_by_its_age(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    digest = await files.write(b"a picture")
+    moment = datetime(2026, 3, 14, tzinfo=UTC)
+    os.utime(tmp_path / digest[:2] / digest, (moment.timestamp(), moment.timestamp()))
+    assert await files.last_written(moment) == []
+    assert await files.last_written(moment + timedelta(seconds=1)) == [digest]
+    assert not await files.remove(digest, before=moment)
+    assert await files.remove(digest, before=moment + timedelta(seconds=1))
+    assert not await files.remove(digest)
+    assert not await files.exists(digest)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "ab" * 32 + "\n"])
+async def test_only_digests_are_removed(tmp_path: Path, name: str) -> None:
+    assert not await Files(tmp_path).remove(name)
+
+
+async def test_bytes_that_are_brought_again_while_their_old_file_is_removed_are_there(tmp_path: Path) -> None:
+    """Whichever comes first: the file is young then, or written anew."""
+    files, sweeper = Files(tmp_path), Files(tmp_path)
+    digest, limit = await files.write(b"a picture"), datetime.now(UTC) - timedelta(days=1)
+    path, removed = tmp_path / digest[:2] / digest, 0
+    for number in range(200):
+        os.utime(path, (0, 0))
+        both = [files.write(b"a picture"), sweeper.remove(digest, before=limit)]
+        removed += (await asyncio.gather(*(both if number % 2 else reversed(both)))).count(True)
+        assert path.read_bytes() == b"a picture"
+    assert 0 < removed < 200  # else nothing was tried
