@@ -36,7 +36,8 @@ class LimnerItem(discord.ui.DynamicItem[ItemT], template=r"(?!)"):
         return found is not None and data.get("component_type") == cls.component_type.value
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await interaction.client.tree.press(interaction, self)
+        if self.is_meant(interaction):  # otherwise it is answered as what nobody knows
+            await interaction.client.tree.press(interaction, self)
 
     async def press(self, interaction: Interaction) -> None:
         """What pressing a button, or choosing from a menu, does. Raises `RequestRejected` where it cannot."""

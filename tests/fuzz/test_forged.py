@@ -121,6 +121,12 @@ def answered(result: InteractionResult, data: object) -> list[str]:
     return said
 
 
+async def test_a_button_that_calls_itself_a_menu_is_answered_once(world: World) -> None:
+    data = {"type": COMPONENT, "component_type": BUTTON, "custom_id": "limner:cells:1", "values": ["3"]}
+    (said,) = answered(await forged(world, world.stranger, world.channel, data), data)
+    assert "another version" in said
+
+
 async def state(world: World) -> object:
     """All that could be changed."""
     storage = world.app.services.storage
