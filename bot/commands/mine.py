@@ -9,6 +9,7 @@ from bot.client import LimnerClient, Services
 from bot.commands.texts import Command, Texts
 from bot.orders import Customer
 from bot.views.queue_page import queue_page
+from storage.totals import LATELY
 
 RANKED = 5  # of those who draw most
 
@@ -60,10 +61,11 @@ async def _jobs(services: Services, customer: Customer, locale: str) -> str:
     total = await services.storage.totals.of_member(customer.user_id, customer.guild_id)
     kept = await services.storage.totals.kept(customer.user_id, customer.guild_id)
     say = services.messages.say
+    work = say("status.cost", locale, count=total.work)
     return "\n".join(
         [
             say("info.jobs", locale, queued=counts.queued, running=counts.running),
-            say("info.lifetime", locale, jobs=total.jobs, work=total.work, kept=kept),
+            say("info.lifetime", locale, jobs=total.jobs, work=work, kept=kept),
         ]
     )
 
@@ -76,7 +78,8 @@ async def _ranking(services: Services, guild_id: int | None, locale: str) -> lis
     if not most:
         return []
     say = services.messages.say
+    ranked = [(f"<@{total.user_id}>", total.jobs, say("status.cost", locale, count=total.work)) for total in most]
     return [
-        say("info.most", locale),
-        *(say("info.rank", locale, user=f"<@{total.user_id}>", jobs=total.jobs, work=total.work) for total in most),
+        say("info.most", locale, days=LATELY.days),
+        *(say("info.rank", locale, user=user, count=jobs, work=work) for user, jobs, work in ranked),
     ]

@@ -197,6 +197,59 @@ async def test_where_the_message_cannot_be_removed_it_is_said_and_can_be_done_la
     assert [entry.action for entry in log] == ["picture.remove"]
 
 
+async def test_a_message_that_nobody_remembered_goes_too_when_its_own_button_is_pressed(world: World) -> None:
+    grid = await world.drawn("a boat --n 2")
+    await world.all_told()
+    message = await picked(world, grid, "U1")
+    await remembered(world, 1, 2)
+    await world.app.services.storage.showings.forget(message.id)  # as those of an older version
+    assert await delete(world, message) == "The picture is deleted."
+    assert not stands(world, message)
+    assert stands(world, grid)
+
+
+async def test_where_a_grid_cannot_be_changed_it_is_said(world: World) -> None:
+    grid = await world.drawn("a boat --n 3")
+    await world.all_told()
+    message = await picked(world, grid, "U1")
+    await remembered(world, 1, 2)
+    question = told(await world.press(message, "🗑️"))
+    world.env.inject_error("PATCH", f"/channels/{world.channel.id}/messages/{grid.id}", status=403, code=50001)
+    assert "I could not remove" in await answer(world, question, "Delete")
+    assert not stands(world, message)
+    assert labels(world.now(grid)) == ["U1", "U2", "U3", "🔄", "V1", "V2", "V3", "📋", "🗑️"]
+    assert "not here any more" in private(await world.press(grid, "U1"))
+    # The next deletion makes up for it.
+    await delete(world, await picked(world, grid, "U2"))
+    assert not {"U1", "U2"} & set(labels(world.now(grid)))
+
+
+async def test_a_grid_of_which_nothing_is_left_can_still_be_taken_away_by_its_owner(world: World) -> None:
+    grid = await world.drawn("a boat --n 2")
+    await world.all_told()
+    await world.app.services.storage.deletion.delete_images([1, 2], by=world.member.id)
+    for label in ("U1", "V2", "📋"):
+        assert "not here any more" in private(await world.press(grid, label))
+    assert "Only the one who ordered it" in private(await world.press(grid, "🗑️", by=world.stranger))
+    question = told(await world.press(grid, "🗑️"))
+    assert "nothing is kept" in question.content
+    assert "The message is gone" in await answer(world, question, "Delete")
+    assert not stands(world, grid)
+
+
+async def test_a_picture_with_the_same_bytes_keeps_its_file(world: World) -> None:
+    first = await world.drawn("a boat --n 1 --seed 7")
+    second = await world.drawn("a boat --n 1 --seed 7", by=world.stranger)
+    await world.all_told()
+    (one,), (other,) = await images_of(world, 1), await images_of(world, 2)
+    assert one.digest == other.digest
+    await delete(world, first)
+    assert stands(world, second)
+    await world.finished(public(await world.press(second, "Vary (Subtle)", by=world.stranger)))
+    await delete(world, second, by=world.stranger)
+    assert not await world.app.services.storage.files.exists(other.digest)
+
+
 async def test_after_a_restart_question_and_buttons_still_work(world: World) -> None:
     grid = await world.drawn("a boat --n 2")
     await world.all_told()

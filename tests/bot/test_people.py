@@ -9,8 +9,6 @@ from simcord.results import InteractionResult
 from generation.picture import read_recipe
 from tests.bot.world import World, custom_ids, labels, private, public
 
-DAYS = 24 * 3600
-
 
 def shown(result: InteractionResult) -> discord.Message:
     """The answer that only the person saw, as a message."""
@@ -258,9 +256,9 @@ async def test_info_tells_what_one_drew_and_who_draws_most(world: World) -> None
     assert "Finished so far: 1, worth 4 credits" in told
     assert "kept: 4" in told
     ranking = told.splitlines()[-2:]
-    assert f"<@{world.member.id}>: 1 jobs, worth 4 credits" in ranking[0]
+    assert f"<@{world.member.id}>: 1 job, worth 4 credits" in ranking[0]
     assert f"<@{world.stranger.id}>" in ranking[1]
-    assert "draws most" not in private(await world.member.user.slash("info"))
+    assert "drew most" not in private(await world.member.user.slash("info"))
 
 
 async def test_info_knows_nothing_of_other_servers(world: World) -> None:
