@@ -82,9 +82,9 @@ class Plot:
 
     def _name(self, name: str, colour: str) -> None:
         if name:
-            up = TOP + 18 + 18 * self._legend
-            self._drawn.append(f'<rect x="{LEFT + 12}" y="{up - 9}" width="12" height="10" fill="{colour}"/>')
-            self._drawn.append(_text(LEFT + 30, up, name, anchor="start"))
+            up, across = HEIGHT - BOTTOM - 52 + 18 * self._legend, WIDTH - RIGHT - 170
+            self._drawn.append(f'<rect x="{across}" y="{up - 9}" width="12" height="10" fill="{colour}"/>')
+            self._drawn.append(_text(across + 18, up, name, anchor="start"))
             self._legend += 1
 
     def _across(self, value: float) -> float:

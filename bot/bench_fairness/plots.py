@@ -56,19 +56,22 @@ def served(measured: Measured) -> Plot:
 
 def promises(measured: Measured) -> Plot:
     """Told and real waits of jobs that had to wait."""
-    axis = {
-        "low": 2.0, "high": 40_000.0, "logarithmic": True, "ticks": tuple(SECONDS),
-        "label": lambda seconds: SECONDS[int(seconds)],
-    }  # fmt: skip
-    plot = Plot(
-        title="Waiting times: as told when ordered, and as they were",
-        x=Axis(title="told", **axis),
-        y=Axis(title="real", **axis),
-    )
+    plot = Plot(title="Waiting times: as told when ordered, and as they were", x=_seconds("told"), y=_seconds("real"))
     plot.line([(2, 2), (40_000, 40_000)], colour="#888888", dashed=True)
     plot.dots(measured.told_and_real(Priority.FAST), colour=COLOURS[0], name="fast")
     plot.dots(measured.told_and_real(Priority.RELAX), colour=COLOURS[1], name="relaxed")
     return plot
+
+
+def _seconds(title: str) -> Axis:
+    return Axis(
+        low=2,
+        high=40_000,
+        logarithmic=True,
+        ticks=tuple(SECONDS),
+        title=title,
+        label=lambda seconds: SECONDS[int(seconds)],
+    )
 
 
 if __name__ == "__main__":
