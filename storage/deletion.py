@@ -15,17 +15,15 @@ from storage.files import Files
 from storage.images import Image, image_of
 from storage.job_rows import lock_jobs
 from storage.moderator_log import write_down
-from storage.showings import Showing, showings_of
 from storage.tables import FavouriteRow, ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """Pictures that are gone, and all messages with pictures of their jobs, which may still show them."""
+    """Pictures that are gone."""
 
     images: tuple[Image, ...] = ()
-    showings: tuple[Showing, ...] = ()
 
     @property
     def digests(self) -> frozenset[str]:
@@ -44,10 +42,6 @@ class Deletion:
     def __init__(self, database: Database, files: Files) -> None:
         self._database = database
         self._files = files
-
-    async def delete_image(self, image_id: int, *, by: int) -> Deleted:
-        """As `delete_images`, of one."""
-        return await self.delete_images([image_id], by=by)
 
     async def delete_images(self, image_ids: Collection[int], *, by: int) -> Deleted:
         """Delete pictures with their files; those that are gone already are passed over.
@@ -99,8 +93,7 @@ async def forget_images(session: AsyncSession, image_ids: Collection[int]) -> De
             )
         await session.execute(delete(FavouriteRow).where(FavouriteRow.image_id.in_(some)), execution_options=BULK)
         await session.execute(delete(ImageRow).where(ImageRow.id.in_(some)), execution_options=BULK)
-    showings = await showings_of(session, {image.job_id for image in images})
-    return Deleted(images=tuple(images), showings=tuple(showings))
+    return Deleted(images=tuple(images))
 
 
 async def _write_down(session: AsyncSession, images: Sequence[Image], by: int, now: datetime) -> None:

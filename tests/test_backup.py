@@ -83,7 +83,7 @@ async def live(at: House, stopped: asyncio.Event) -> None:
             await at.dispatcher.cancel(jobs[-1].id)
         if len(jobs) % 4 == 0:
             for image in await at.storage.images.of_job(jobs[len(jobs) // 2].id):
-                await at.storage.deletion.delete_image(image.id, by=image.user_id)
+                await at.storage.deletion.delete_images([image.id], by=image.user_id)
         await asyncio.sleep(0.01)
 
 

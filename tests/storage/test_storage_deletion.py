@@ -38,7 +38,7 @@ async def job_of(storage: Storage, job_id: int) -> Job:
 
 async def test_row_and_file_go_and_the_others_of_the_job_stay(storage: Storage, clock: Clock) -> None:
     first, second = await drawn(storage, clock, pictures())
-    deleted = await storage.deletion.delete_image(first.id, by=ANNA)
+    deleted = await storage.deletion.delete_images([first.id], by=ANNA)
     assert deleted.images == (first,)
     assert await storage.images.get(first.id) is None
     assert not await storage.files.exists(first.digest)
@@ -49,7 +49,7 @@ async def test_row_and_file_go_and_the_others_of_the_job_stay(storage: Storage, 
 
 async def test_a_second_time_nothing_is_left_to_delete(storage: Storage, clock: Clock) -> None:
     first, _ = await drawn(storage, clock, pictures())
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     assert (await storage.deletion.delete_images([first.id, 999], by=BEN)).images == ()
     assert await storage.moderator_log.latest(HARBOUR, 10) == []
 
@@ -58,9 +58,9 @@ async def test_a_file_that_another_picture_is_kept_in_stays_until_that_goes(stor
     [mine] = await drawn(storage, clock, [picture("same")])
     [theirs] = await drawn(storage, clock, [picture("same")], user_id=BEN, guild_id=None)
     assert mine.digest == theirs.digest
-    await storage.deletion.delete_image(mine.id, by=ANNA)
+    await storage.deletion.delete_images([mine.id], by=ANNA)
     assert await storage.images.png(theirs) == b"same"
-    await storage.deletion.delete_image(theirs.id, by=BEN)
+    await storage.deletion.delete_images([theirs.id], by=BEN)
     assert await storage.images.png(theirs) is None
 
 
@@ -75,7 +75,7 @@ async def test_descendants_live_on_without_a_parent(storage: Storage, clock: Clo
     made = recipe(source=Source(digest=first.digest, strength=0.5))
     [second] = await drawn(storage, clock, [picture("second")], recipes=(made,), parent_image_id=first.id)
     [third] = await drawn(storage, clock, [picture("third")], recipes=(made,), parent_image_id=second.id)
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     second_now = await storage.images.get(second.id)
     assert second_now is not None
     assert second_now.parent_image_id is None
@@ -88,7 +88,7 @@ async def test_an_unfinished_job_that_starts_from_it_is_drawn_all_the_same(stora
     [first] = await drawn(storage, clock, [picture("first")])
     made = recipe(source=Source(digest=first.digest, strength=0.5))
     running = await leased(storage, clock, recipes=(made,), parent_image_id=first.id, user_id=BEN)
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     assert await storage.jobs.source(first.digest) == b"first"
     assert await storage.jobs.finish(running.id, worker=WORKER, pictures=[picture("second")]) is not None
     [second] = await storage.images.of_job(running.id)
@@ -97,7 +97,7 @@ async def test_an_unfinished_job_that_starts_from_it_is_drawn_all_the_same(stora
 
 async def test_an_order_whose_parent_was_deleted_meanwhile_is_taken_without_one(storage: Storage, clock: Clock) -> None:
     [first] = await drawn(storage, clock, [picture("first")])
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     job = await ordered(storage, parent_image_id=first.id)
     assert job.status is JobStatus.QUEUED
     assert job.parent_image_id is None
@@ -109,7 +109,7 @@ async def test_favourites_go_with_their_picture(storage: Storage, clock: Clock) 
         assert await storage.favourites.toggle(BEN, image.id) is True
     assert await storage.favourites.toggle(CLEO, first.id) is True
     assert await storage.favourites.count(first.id) == 2
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     assert await storage.favourites.count(first.id) == 0
     assert await storage.favourites.count(second.id) == 1
     assert await storage.favourites.toggle(BEN, first.id) is None
@@ -129,16 +129,17 @@ async def test_what_a_moderator_deletes_is_in_the_log(storage: Storage, clock: C
     assert entry.details == {"job": first.job_id, "pictures": [1, 2]}
 
 
-async def test_all_messages_of_the_job_are_named(storage: Storage, clock: Clock) -> None:
+async def test_all_messages_of_a_job_are_known_until_they_are_gone(storage: Storage, clock: Clock) -> None:
     first, second = await drawn(storage, clock, pictures())
     await storage.jobs.set_message(first.job_id, 70)
     for message_id, image_id in ((71, first.id), (72, second.id), (73, None)):
         showing = Showing(channel_id=6, message_id=message_id, job_id=first.job_id, image_id=image_id)
         for _ in range(2):
             await storage.showings.remember(showing)
-    deleted = await storage.deletion.delete_image(first.id, by=ANNA)
-    assert [showing.message_id for showing in deleted.showings] == [70, 71, 72, 73]
-    assert [showing.image_id for showing in deleted.showings] == [None, first.id, second.id, None]
+    await storage.deletion.delete_images([first.id], by=ANNA)
+    known = await storage.showings.of_job(first.job_id)
+    assert [showing.message_id for showing in known] == [70, 71, 72, 73]
+    assert [showing.image_id for showing in known] == [None, first.id, second.id, None]
 
     for message_id in (70, 71):
         await storage.showings.forget(message_id)
@@ -168,7 +169,7 @@ async def test_a_picture_drawn_again_in_the_same_moment_keeps_its_file(
 
     monkeypatch.setattr(files, "write", write_early)
     monkeypatch.setattr(files, "remove", remove_late)
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     [second] = await storage.images.of_job(again.id)
     assert await storage.images.png(second) == b"same"
 
@@ -178,7 +179,7 @@ async def test_deleting_while_others_order_and_finish_stops_nobody(storage: Stor
         [first] = await drawn(storage, clock, [picture("first")])
         running = [await leased(storage, clock, parent_image_id=first.id, recipes=(recipe(),)) for _ in range(3)]
         await asyncio.gather(
-            storage.deletion.delete_image(first.id, by=ANNA),
+            storage.deletion.delete_images([first.id], by=ANNA),
             *(storage.jobs.finish(job.id, worker=WORKER, pictures=[picture("made")]) for job in running),
             *(ordered(storage, parent_image_id=first.id, user_id=user_id) for user_id in (ANNA, BEN, CLEO)),
             storage.favourites.toggle(BEN, first.id),

@@ -32,7 +32,7 @@ async def test_what_was_deleted_is_not_kept_and_still_counts(storage: Storage, c
     job_id = await drawn(storage, clock)
     first, _ = await storage.images.of_job(job_id)
     assert await storage.totals.kept(ANNA, HARBOUR) == 2
-    await storage.deletion.delete_image(first.id, by=ANNA)
+    await storage.deletion.delete_images([first.id], by=ANNA)
     assert await storage.totals.kept(ANNA, HARBOUR) == 1
     assert (await storage.totals.of_member(ANNA, HARBOUR)).jobs == 1
 
