@@ -7,7 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 
 from generation.engine.local import LocalEngine
 from generation.job import JobStatus
+from storage.images import Image
 from tests.bot.world import World, labels, open_world, public, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
@@ -137,6 +138,42 @@ async def test_a_person_is_told_of_the_restart_while_the_job_waits_once_more(tmp
         await world.start()
         await world.finished(message)
         assert any("I was restarted" in content for content in seen)
+
+
+def forget_messages(folder: Path) -> None:
+    """As if the program had been killed after Discord took each answer, and before that was noted."""
+    with closing(sqlite3.connect(folder / "limner.sqlite3", isolation_level=None, timeout=30)) as database:
+        database.execute("UPDATE jobs SET message_id = NULL")
+
+
+async def test_an_answer_that_was_not_noted_before_the_crash_is_found_again(tmp_path: Path) -> None:
+    async with open_world(tmp_path, working=False) as world:
+        message = await world.imagine("a boat")
+        await world.stop()
+        forget_messages(tmp_path)
+        await world.start()
+        await answered_once_and_charged_once(world, message)
+        job = await world.app.services.storage.jobs.get(1)
+        assert job is not None
+        assert job.message_id == message.id
+
+
+async def test_a_delivery_that_storage_broke_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_job, broken = world.app.services.storage.images.of_job, 0
+
+    async def of_job_after_a_while(job_id: int) -> Sequence[Image]:
+        nonlocal broken
+        if broken < 2:
+            broken += 1
+            raise OSError("the disk is full")
+        return await of_job(job_id)
+
+    monkeypatch.setattr(
+        type(world.app.services.storage.images), "of_job", lambda self, job_id: of_job_after_a_while(job_id)
+    )
+    await world.drawn("a boat --n 1")
+    await world.all_told()
+    assert broken == 2
 
 
 async def test_a_result_that_was_stored_but_not_delivered_is_delivered_after_the_start(world: World) -> None:
