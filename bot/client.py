@@ -214,10 +214,11 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
         """Whether a command shall be looked at; who goes too fast is told. Suggestions while typing are free."""
         if interaction.type is discord.InteractionType.autocomplete:
             return True
+        admitted = False
         async with rejections_told(interaction):
             _count(interaction)
-            return True
-        return False
+            admitted = True
+        return admitted
 
     async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError, /) -> None:
         """What a command did not foresee. What it refuses on purpose has been told already."""

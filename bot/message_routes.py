@@ -117,7 +117,8 @@ class MessageRoutes:
             "application_id": self._client.application_id, "channel": {"id": channel_id},
             "attachment_size_limit": DEFAULT_FILE_SIZE_LIMIT_BYTES if guild is None else guild.filesize_limit,
         }  # fmt: skip
-        interaction: Interaction = discord.Interaction(data=payload, state=self._client._connection)
+        state: Any = self._client._connection
+        interaction: Interaction = discord.Interaction(data=payload, state=state)
         return Receipt(interaction=interaction, received_at=self._clock.monotonic() - age)
 
     def age(self, receipt: Receipt) -> float:

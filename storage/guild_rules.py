@@ -154,17 +154,21 @@ async def _read(session: AsyncSession, guild_id: int) -> GuildRules:
 
 def _rules_of(value: Any) -> GuildRules:
     """From the stored JSON. What cannot be a rule is passed over: no order shall be refused, or break, for it."""
-    said = value if isinstance(value, dict) else {}
-    megapixels, channels = said.get("megapixels"), said.get("channels")
+    said: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    channels = said.get("channels")
     return GuildRules(
         max_queued_jobs=_whole(said.get("max_queued_jobs"), least=1),
         steps=_whole(said.get("steps"), least=1),
-        megapixels=megapixels if type(megapixels) in (int, float) and 0 < megapixels < math.inf else None,
+        megapixels=_size(said.get("megapixels")),
         account_age_days=_whole(said.get("account_age_days"), least=0),
         channels=tuple(channel for channel in channels if type(channel) is int) if isinstance(channels, list) else (),
         paused=said.get("paused") is True,
         log_channel_id=_whole(said.get("log_channel_id"), least=0),
     )
+
+
+def _size(number: Any) -> float | None:
+    return float(number) if type(number) in (int, float) and 0 < number < math.inf else None
 
 
 def _whole(number: Any, *, least: int) -> int | None:

@@ -27,7 +27,7 @@ _PAIRS = (
 
 
 def _look_alikes(pairs: Iterable[str]) -> dict[int, str]:
-    table = {ord(letter.casefold()): latin for letter, latin in pairs}  # Cherokee folds to its capitals
+    table = {ord(pair[0].casefold()): pair[1] for pair in pairs}  # Cherokee folds to its capitals
     for offset in range(26):
         letter = chr(ord("a") + offset)
         table[0x1F130 + offset] = letter  # squared letters
