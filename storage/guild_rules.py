@@ -168,7 +168,7 @@ def _rules_of(value: Any) -> GuildRules:
 
 
 def _size(number: Any) -> float | None:
-    return float(number) if type(number) in (int, float) and 0 < number < math.inf else None
+    return number if type(number) in (int, float) and 0 < number < _LARGEST else None
 
 
 def _whole(number: Any, *, least: int) -> int | None:

@@ -85,6 +85,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(tmp_path) as opened:
         await opened.drawn("a boat --n 2 --seed 1")
         await opened.drawn("a boat --n 1 --seed 1")
+        await opened.all_told()
         yield opened
 
 
