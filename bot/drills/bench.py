@@ -71,27 +71,17 @@ FULL = Extent(
     members=200,
     soak=180,
 )
-# Tries everything and proves little.
-QUICK = Extent(
-    kills=4,
-    disk_full=2,
-    database_locked=2,
-    clock=6,
-    storm=5,
-    orders=30,
-    orders_within=3,
-    members=10,
-    soak=6,
-    failures=(500,),
-)
 
 
 def run(*, json: bool, extent: Extent = FULL) -> bool:
     """Drill, and print a table, or one JSON object and nothing else. Whether all went well."""
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as after Ctrl-C: bots are killed on the way out
-    with TemporaryDirectory(prefix="limner-drills-") as folder:
-        total = asyncio.run(_drill(Path(folder), extent))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: bots are killed on the way out
+    try:
+        with TemporaryDirectory(prefix="limner-drills-") as folder:
+            total = asyncio.run(_drill(Path(folder), extent))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     measured = {name: round(value, 1) for name, value in total.figures.items()}
     figures = {
         "kills": measured["bot_kills"] + measured["worker_kills"],
