@@ -214,11 +214,12 @@ class LimnerTree(app_commands.CommandTree[LimnerClient]):
         """Whether a command shall be looked at; who goes too fast is told. Suggestions while typing are free."""
         if interaction.type is discord.InteractionType.autocomplete:
             return True
-        admitted = False
-        async with rejections_told(interaction):
+        try:
             _count(interaction)
-            admitted = True
-        return admitted
+        except RequestRejected as rejected:
+            await tell_error(interaction, rejected)
+            return False
+        return True
 
     async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError, /) -> None:
         """What a command did not foresee. What it refuses on purpose has been told already."""

@@ -56,7 +56,7 @@ class TooManyNewJobs(RequestRejected):
 
 
 class TooManyRelaxedToday(RequestRejected):
-    """More relaxed jobs than a member may order a day. Fields: `wanted`, `ordered`, `limit`, `renews_at` (aware UTC)."""
+    """More relaxed jobs than a member may order a day. Fields: `wanted`, `ordered`, `limit`, `renews_at`."""
 
     key = "too_many_relaxed_today"
 

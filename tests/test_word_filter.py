@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-import time
 
 import pytest
 from hypothesis import given
@@ -99,22 +98,6 @@ def test_no_text_and_no_list_makes_it_raise(words: list[str], text: str) -> None
 @given(st.text(max_size=40))
 def test_what_is_blocked_is_found_as_it_was_written(word: str) -> None:
     assert WordFilter([word]).find(word) == (word if normal_form(word) else None)
-
-
-def test_a_long_prompt_is_read_in_linear_time() -> None:
-    """Ten times the prompt takes about ten times as long; a hundred would be quadratic."""
-    hidden = WordFilter([*default_words(), "a b", "abcdefghij", "zzzzzzzzzzzzzzzzzzzzzzzzz"])
-
-    def seconds(prompt: str) -> float:
-        runs = []
-        for _ in range(5):
-            start = time.perf_counter()
-            hidden.find(prompt)
-            runs.append(time.perf_counter() - start)
-        return min(runs)
-
-    for piece in ("a b c d e ", "z ", "a-", "1l|!", "abc "):
-        assert seconds(piece * 2000) < 40 * seconds(piece * 200), piece
 
 
 def test_the_default_list_has_each_entry_once_and_finds_each() -> None:

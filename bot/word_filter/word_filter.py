@@ -38,7 +38,7 @@ _UNSPACED = re.compile(
 
 def normal_form(word: str) -> str:
     """A blocked word as it is compared: folded, single spaces. Two words with the same form are the same word."""
-    return " ".join(run for run in _RUN.findall(fold(word)) if _WORD.search(run))
+    return " ".join(_runs(fold(word)))
 
 
 class WordFilter:
@@ -65,7 +65,7 @@ class WordFilter:
         for tokens in _readings(folded):
             if (found := self._find_phrase(tokens) or self._find_spelled(tokens)) is not None:
                 return found
-        joined = "".join(_RUN.findall(folded)) if self._unspaced else ""
+        joined = "".join(_runs(folded)) if self._unspaced else ""
         return next((word for form, word in self._unspaced if form in joined), None)
 
     def _find_phrase(self, tokens: Sequence[str]) -> str | None:
@@ -88,11 +88,16 @@ class WordFilter:
         return None
 
 
+def _runs(folded: str) -> list[str]:
+    """Words whose signs may be letters; signs alone are none."""
+    return [run for run in _RUN.findall(folded) if _WORD.search(run)]
+
+
 def _readings(folded: str) -> Iterator[Sequence[str]]:
     """The words of a text, in each of the ways in which they may be meant."""
-    yield _RUN.findall(folded)  # signs are letters: a$$
+    yield _runs(folded)  # signs are letters: a$$
     yield _WORD.findall(folded)  # signs are signs: noodles!
-    yield _RUN.findall(folded.translate(_WITHOUT_HYPHENS))  # signs hide what they stand in: noo-dles
+    yield _runs(folded.translate(_WITHOUT_HYPHENS))  # signs hide what they stand in: noo-dles
 
 
 def _letters_apart(tokens: Sequence[str]) -> Iterator[str]:
