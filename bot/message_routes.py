@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 TOKEN_SECONDS = 14 * 60  # of the 15 minutes that Discord gives; the last one is left for slow uploads
 # What an attempt may fail with for reasons that pass: no connection, a server error, too many requests.
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError)
+SMALLEST_BYTES = 64 * 1024  # of a picture: one that is smaller was not refused for its size
 MENTION_NOBODY = discord.AllowedMentions.none()
 
 
@@ -70,7 +72,8 @@ class Receipt:
 class Place:
     """Where a message is or shall be. `message_id` and `receipt` change as ways open and close.
 
-    `nonce` (up to 20 characters) names what the message is about, so that it is never sent twice.
+    `nonce` (up to 20 characters) names what the message is about, so that it is never sent twice. `upload_limit` is in
+    bytes, where less could be uploaded than Discord says.
     """
 
     nonce: str
@@ -79,6 +82,7 @@ class Place:
     channel_id: int
     message_id: int | None
     receipt: Receipt | None = None
+    upload_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +154,7 @@ class MessageRoutes:
     ) -> None:
         for route in routes:
             try:
-                await route(place, write)
+                await self._take(route, place, write)
             except RouteClosed:
                 continue
             except discord.HTTPException as error:
@@ -164,6 +168,28 @@ class MessageRoutes:
             else:
                 return
         raise Undeliverable(passing=False)
+
+    async def _take(self, route: Callable[[Place, Writer], Awaitable[None]], place: Place, write: Writer) -> None:
+        """Go that way, with a picture half as large each time that this one was too large after all.
+
+        Discord's limits have been lowered before, and a proxy on the way may have one of its own.
+        """
+        tried = 0
+
+        async def written(destination: Destination) -> Parcel:
+            nonlocal tried
+            limit = min(destination.upload_limit, place.upload_limit or destination.upload_limit)
+            parcel = await write(replace(destination, upload_limit=limit))
+            tried = 0 if parcel.picture is None else len(parcel.picture.data)
+            return parcel
+
+        while True:
+            try:
+                return await route(place, written)
+            except discord.HTTPException as error:
+                if error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE or tried < SMALLEST_BYTES:
+                    raise
+                place.upload_limit = tried // 2
 
     async def _through_interaction(self, place: Place, write: Writer) -> None:
         if place.receipt is None or not self.fresh(place):

@@ -76,6 +76,7 @@ class DiscordServer:
         self.port = 0
         self.calls: dict[str, int] = {}
         self.sessions = 0  # how often a bot has connected
+        self.upload_limit: int | None = None  # bytes of a whole request
         self._gateway: web.WebSocketResponse | None = None
         self._sequence = 0
         self._verbs: dict[str, Callable[[Call], Any]] = {
@@ -137,6 +138,10 @@ class DiscordServer:
             return _refusal(404, 0)
         if path == "/gateway":
             return await self._speak(request)
+        if self.upload_limit is not None and (request.content_length or 0) > self.upload_limit:
+            await request.read()  # or the connection would break before the answer is heard
+            self.state.failed += 1
+            return _refusal(413, CODES[413])
         body, files = await _read(request)
         for name, (method, pattern) in CALLS.items():
             if request.method == method and (match := pattern.fullmatch(path)):

@@ -1,7 +1,7 @@
 """A painter that costs next to nothing, for real worker processes: one colour a picture, and every misfortune.
 
 Words in the prompt ask for more: `slow` (a tenth of a second a step), `hang` (no step ever ends), `huge` (more than the
-memory holds, alone or with others), `freeze` (the whole process stops).
+memory holds, alone or with others), `freeze` (the whole process stops), `noise` (a picture that no PNG makes small).
 """
 
 from __future__ import annotations
@@ -70,5 +70,8 @@ def _preview(task: Task) -> bytes:
 
 def _picture(task: Task) -> Picture:
     recipe = task.recipe
-    image = Image.new("RGB", (recipe.width, recipe.height), _colour(task))
+    size = (recipe.width, recipe.height)
+    image = Image.new("RGB", size, _colour(task))
+    if "noise" in recipe.prompt.split():
+        image = Image.frombytes("RGB", size, random.Random(recipe.seed).randbytes(3 * size[0] * size[1]))
     return Picture(png=encode_png(image, recipe), width=recipe.width, height=recipe.height)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from discord.http import HTTPClient
 from bot.config import PROGRAM_FOLDER
 from bot.drills import calls
 from bot.drills.discord_server import CALLS
+from bot.drills.house import open_house
+from bot.drills.people import People
+from bot.drills.settled import settled
 from tests.drills.well import assert_well
 
 # Methods of discord.py by which we call Discord, and the calls of the drills' server that they come to.
@@ -121,3 +125,15 @@ async def test_a_start_that_fails_says_why_and_the_next_one_succeeds(tmp_path: P
     verdict = await calls.at_the_start(tmp_path / "house", which=which, failures=(403,))
     assert (verdict.lost, verdict.details) == (0, [])
     assert verdict.figures["calls_failed"] == len(which)
+
+
+async def test_a_limit_below_what_discord_said_makes_a_smaller_picture(tmp_path: Path) -> None:
+    async with open_house(tmp_path / "house") as house:
+        await house.started()
+        house.discord.upload_limit = 100_000
+        people = People(house.discord, random.Random(0), count=1)
+        await people.order("noise --n 4 --steps 2")
+        assert_well(await settled(house))
+        (message,) = house.discord.state.public()
+        assert "smaller copy" in message.content
+        assert house.discord.state.failed
