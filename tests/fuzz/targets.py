@@ -12,6 +12,7 @@ import math
 import struct
 import tempfile
 from collections.abc import Mapping
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +34,9 @@ from bot.regions import read_region
 from bot.series import MAX_JOBS, series_of
 from bot.series_orders import _from_json as picture_of_question
 from bot.surface import BUTTONS, DIALOGS
+from bot.time_span import LONGEST, parse_time_span
 from bot.views.dialog import answers_of
+from bot.word_filter.word_filter import WordFilter
 from generation.catalogue import Catalogue
 from generation.embeddings import read_embedding
 from generation.errors import EmbeddingRefused, InvalidRecipe, LoraRefused, RequestRejected
@@ -140,6 +143,21 @@ def check_link(text: str) -> None:
             assert (link.scheme, link.port, link.user, link.password) == ("https", 443, None, None)
     with contextlib.suppress(LinkRefused):
         assert address(text, DISCORD_HOSTS).host in DISCORD_HOSTS
+
+
+def check_time_span(text: str) -> None:
+    """A span that can be added to any date of this century."""
+    with contextlib.suppress(RequestRejected):
+        assert timedelta() < parse_time_span(text) <= LONGEST
+
+
+def check_words(text: str) -> None:
+    """What is found is one of the words; nothing that is written stops the search, or is found where no word stands."""
+    assert FILTER.find(text) in (None, "fnord")
+    assert FILTER.find(f"{text} fnord") == "fnord"
+
+
+FILTER = WordFilter(["fnord"])
 
 
 # What is pressed and filled in
@@ -335,6 +353,14 @@ TARGETS = (
     Target(name="region", check=check_region, inputs=texts, from_bytes=text_of),
     Target(name="zoom", check=check_zoom, inputs=texts, from_bytes=text_of),
     Target(name="link", check=check_link, inputs=texts, from_bytes=text_of),
+    Target(
+        name="time_span",
+        check=check_time_span,
+        inputs=texts | st.from_regex(r"([0-9]{1,8} ?(m|h|d|w|weeks?|years),? ?){1,4}", fullmatch=True),
+        from_bytes=text_of,
+        seeds=(b"1d 12h", b"2 weeks"),
+    ),
+    Target(name="words", check=check_words, inputs=texts | st.text(), from_bytes=text_of),
     Target(name="custom_id", check=check_custom_id, inputs=CUSTOM_IDS, from_bytes=text_of, examples=500),
     Target(
         name="form",
