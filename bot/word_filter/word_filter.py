@@ -95,7 +95,8 @@ def _runs(folded: str) -> list[str]:
 
 def _readings(folded: str) -> Iterator[Sequence[str]]:
     """The words of a text, in each of the ways in which they may be meant."""
-    yield _runs(folded)  # signs are letters: a$$
+    yield _RUN.findall(folded)  # signs are letters, also those that stand alone: a $ $
+    yield _runs(folded)  # or those within words: a$$ + b0w
     yield _WORD.findall(folded)  # signs are signs: noodles!
     yield _runs(folded.translate(_WITHOUT_HYPHENS))  # signs hide what they stand in: noo-dles
 
