@@ -14,7 +14,9 @@ async def attempted(name: str, work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work, name=name)
     try:
         await asyncio.wait([task])
-    finally:
+    except asyncio.CancelledError:
         task.cancel()
+        await asyncio.wait([task])  # a verb of storage is carried through, and storage is closed after this
+        raise
     if not task.cancelled() and (error := task.exception()) is not None:
         structlog.get_logger(__name__).error(f"{name}_failed", exc_info=error)

@@ -70,7 +70,7 @@ class StatusWriter:
 
     async def ended(self, job: Job, customer: Customer | None, locale: str | None) -> Writer:
         """How the end of the job is told, wherever that will be. `customer` None: who ordered is not known any more."""
-        left, kept = await asyncio.gather(self._left(job, customer, locale), self._kept(job))
+        left, kept = await self._left(job, customer, locale), await self._kept(job)
         if job.status is JobStatus.DONE:
             if kept:
                 scaled = await self._scaled(kept[0].image.recipe, locale)
