@@ -146,7 +146,7 @@ async def test_the_owner_sees_how_it_stands(world: World) -> None:
     message = await world.imagine("slow boat --n 1 --steps 20")
     await world.until(lambda: "%" in world.now(message).content)
     told = await admin(world, "status")
-    assert "Connected to Discord, in 1 servers." in told
+    assert "Connected to Discord; servers: 1." in told
     assert "Waiting: 0 fast and 0 relaxed jobs, of which 0 are paused. Being drawn: 1." in told
     assert "`here/cpu`: drawing · `cpu`" in told
     assert "GB." in told
