@@ -145,7 +145,9 @@ def test_tokens_of_interactions_do_not_appear_in_payloads(
 def test_passwords_in_addresses_do_not_appear() -> None:
     logs = Logs()
     structlog.get_logger("bot").info("opened", database="postgresql+asyncpg://limner:swordfish@db.example/limner")
-    logging.getLogger("sqlalchemy").error("cannot connect to postgresql+asyncpg://limner:sword:f%40ish@db.example/limner")
+    logging.getLogger("sqlalchemy").error(
+        "cannot connect to postgresql+asyncpg://limner:sword:f%40ish@db.example/limner"
+    )
     assert "fish" not in logs.text
     assert logs.text.count("postgresql+asyncpg://limner:[redacted]@db.example/limner") == 2
 
