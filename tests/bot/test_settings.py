@@ -104,7 +104,7 @@ async def test_a_bad_prompt_in_the_dialog_costs_nothing(world: World) -> None:
 async def test_without_remix_nobody_is_asked(world: World) -> None:
     grid = await world.drawn("a red boat --n 2")
     assert (await world.press(grid, "V1")).modal is None
-    assert len(buttons(grid)) == 5
+    assert len(buttons(grid)) == 7
 
 
 async def test_relaxed_orders_cost_nothing_and_say_so(world: World) -> None:
