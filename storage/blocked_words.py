@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
-from storage.guilds import remember_guild
-from storage.inserting import insert_new
+from storage.guilds import lock_guild
 from storage.moderator_log import write_down
 from storage.settings import read_setting, write_setting
 from storage.tables import BlockedWordRow
@@ -37,37 +37,49 @@ class BlockedWords:
     async def of(self, guild_id: int) -> ServerWords:
         """What this server blocks."""
         async with self._database.reading() as session:
-            words = await session.scalars(
-                select(BlockedWordRow.word).where(BlockedWordRow.guild_id == guild_id).order_by(BlockedWordRow.word)
-            )
             without = await read_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS)
-            return ServerWords(words=words.all(), defaults=not without)
+            return ServerWords(words=await _words(session, guild_id), defaults=not without)
 
     async def add(self, guild_id: int, word: str, *, by: int, at_most: int) -> bool:
-        """Block a word of up to `MAX_LENGTH` characters. False: the server has `at_most` words already."""
+        """Block a word of up to `MAX_LENGTH` characters. False: the server has `at_most` words already.
+
+        Blocking what is blocked changes nothing.
+        """
         async with self._database.writing() as session:
             now = self._database.now()
-            await remember_guild(session, guild_id, now)
-            of_guild = BlockedWordRow.guild_id == guild_id
-            count = select(func.count()).select_from(BlockedWordRow).where(of_guild)
-            if (await session.scalar(count) or 0) >= at_most:
+            await lock_guild(session, guild_id, now)
+            words = await _words(session, guild_id)
+            if word in words:
+                return True
+            if len(words) >= at_most:
                 return False
-            await insert_new(session, BlockedWordRow, guild_id=guild_id, word=word)
+            session.add(BlockedWordRow(guild_id=guild_id, word=word))
             await write_down(session, guild_id, by, "words.add", None, {"word": word}, now=now)
             return True
 
-    async def remove(self, guild_id: int, word: str, *, by: int) -> bool:
-        """Allow a word again. False: it was not blocked."""
+    async def remove(self, guild_id: int, words: Sequence[str], *, by: int) -> bool:
+        """Allow words again. False: none of them was blocked."""
         async with self._database.writing() as session:
-            this = BlockedWordRow.guild_id == guild_id, BlockedWordRow.word == word
-            if await session.scalar(select(BlockedWordRow.word).where(*this)) is None:
-                return False
-            await session.execute(delete(BlockedWordRow).where(*this))
-            await write_down(session, guild_id, by, "words.remove", None, {"word": word}, now=self._database.now())
-            return True
+            now = self._database.now()
+            await lock_guild(session, guild_id, now)
+            blocked = [word for word in await _words(session, guild_id) if word in words]
+            of_guild = BlockedWordRow.guild_id == guild_id
+            await session.execute(delete(BlockedWordRow).where(of_guild, BlockedWordRow.word.in_(blocked)))
+            for word in blocked:
+                await write_down(session, guild_id, by, "words.remove", None, {"word": word}, now=now)
+            return bool(blocked)
 
     async def use_defaults(self, guild_id: int, use: bool, *, by: int) -> None:
         """Whether the default list counts in this server. It does unless this says otherwise."""
         async with self._database.writing() as session:
+            now = self._database.now()
+            await lock_guild(session, guild_id, now)
+            if bool(await read_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS)) is not use:
+                return
             await write_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS, None if use else True)
-            await write_down(session, guild_id, by, "words.default", None, {"used": use}, now=self._database.now())
+            await write_down(session, guild_id, by, "words.default", None, {"used": use}, now=now)
+
+
+async def _words(session: AsyncSession, guild_id: int) -> Sequence[str]:
+    words = select(BlockedWordRow.word).where(BlockedWordRow.guild_id == guild_id).order_by(BlockedWordRow.word)
+    return (await session.scalars(words)).all()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage import ledger
 from storage.database import Database
-from storage.guilds import remember_guild
+from storage.guilds import lock_guild, remember_guild
 from storage.inserting import insert_or_replace
 from storage.ledger import Balance
 from storage.moderator_log import write_down
@@ -88,10 +88,12 @@ class Credits:
             raise ValueError(f"an allowance is 0 or more, not {credits}")
         async with self._database.writing() as session:
             now = self._database.now()
-            await remember_guild(session, guild_id, now)
+            await lock_guild(session, guild_id, now)
             if credits is None:
-                of_role = (RoleAllowanceRow.guild_id == guild_id, RoleAllowanceRow.role_id == role_id)
-                await session.execute(delete(RoleAllowanceRow).where(*of_role))
+                row_of_role = await session.get(RoleAllowanceRow, (guild_id, role_id))
+                if row_of_role is None:
+                    return
+                await session.delete(row_of_role)
             else:
                 row = {"guild_id": guild_id, "role_id": role_id, "credits": credits}
                 await insert_or_replace(session, RoleAllowanceRow, row, key=("guild_id", "role_id"))

@@ -44,6 +44,9 @@ for code_point, latin in LOOK_ALIKES.items():
         ("r e d p a i n t", "red paint"),
         ("a$$", "ass"),
         ("k!11", "kill"),
+        ("kiII", "kill"),
+        ("noo‐dles", "noodles"),
+        ("noo/dles", "noodles"),
         ("🅺🅸🅻🅻", "kill"),
         ("ᴋɪʟʟ", "kill"),
         ("2girls", "2girls"),
@@ -59,7 +62,7 @@ def test_a_word_is_found_in_every_writing(prompt: str, word: str) -> None:
     "prompt",
     [
         "a noodlesoup", "grass and glass", "a skill", "assassin", "fail", "red and paint", "paint red", "2 girls",
-        "A B C d e f", "50 mm lens, f/1.8", "k. i. ll", "", "!!!", "1 11 111", "体裸",
+        "A B C d e f", "50 mm lens, f/1.8", "k. i. ll", "", "!!!", "1 11 111", "体裸", "455", "mix 4:5:5", "Ill",
     ],
 )  # fmt: skip
 def test_what_is_none_is_none(prompt: str) -> None:
@@ -73,6 +76,7 @@ def test_any_mixture_of_disguises_is_seen_through(word: str, data: st.DataObject
         forms = [letter, letter.upper(), *SIGNS.get(letter, ""), *BY_LATIN.get(letter, [])]
         forms += [chr(ord(letter) + 0xFEE0), letter + "\u0301", "\u200d" + letter]
         written.append(data.draw(st.sampled_from(forms)))
+    written[0] = word[0]  # signs alone are a number
     apart = data.draw(st.sampled_from(["", "", " ", "  ", ".", "-"]))
     before, after = data.draw(st.sampled_from([("", ""), ("a boat, ", ", sea"), ("(", ":1.2)")]))
     assert WordFilter([word]).find(before + apart.join(written) + after) == word
@@ -112,6 +116,7 @@ def test_the_default_list_has_each_entry_once_and_finds_each() -> None:
     [
         "a child with a red balloon", "a field of rape seed", "Saint Sebastian, naked, by Mantegna", "a minor key",
         "two kids on a beach", "a nude by Modigliani", "grapes and drapes", "a kikeru bird", "Lola runs",
+        "the year 1011", "10.11", "date 10-11 morning", "1,0,1,1", "binary code 1 0 1 1", "10115 Berlin",
     ],
 )  # fmt: skip
 def test_the_default_list_leaves_innocent_prompts_alone(prompt: str) -> None:

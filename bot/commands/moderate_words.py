@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import discord
 from discord import app_commands
 
-from bot.answering import rejections_told, tell
+from bot.answering import customer_of, rejections_told, tell
 from bot.client import LimnerClient, Services
 from bot.commands.autocompletion import Choices, choices
 from bot.commands.texts import Texts
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from bot.client import Interaction
 
 MOST_WORDS = 1000  # of one server; they are gone through at every order
-SHOWN = 1500  # characters of a list that are shown in the message; a longer one comes as a file
+SHOWN = 1500  # characters of a list, as it is shown in the message, that holds 2,000; a longer one comes as a file
 
 
 class WordEmpty(RequestRejected):
@@ -56,6 +57,10 @@ def add_words_commands(group: app_commands.Group, services: Services, texts: Tex
             word = " ".join(word.split())
             if not normal_form(word):
                 raise WordEmpty
+            same = _same(word, (await blocked.of(guild_id)).words)
+            if same:
+                await tell(interaction, say("words.known", interaction.locale.value, word=code(same[0])))
+                return
             if not await blocked.add(guild_id, word, by=interaction.user.id, at_most=MOST_WORDS):
                 raise TooManyWords(limit=MOST_WORDS)
             await tell(interaction, say("words.added", interaction.locale.value, word=code(word)))
@@ -65,7 +70,8 @@ def add_words_commands(group: app_commands.Group, services: Services, texts: Tex
     ) -> None:
         async with rejections_told(interaction):
             guild_id = await admit_moderator(interaction)
-            if not await blocked.remove(guild_id, word, by=interaction.user.id):
+            same = _same(word, (await blocked.of(guild_id)).words)
+            if not await blocked.remove(guild_id, same, by=interaction.user.id):
                 raise WordUnknown(word=word)
             await tell(interaction, say("words.removed", interaction.locale.value, word=code(word)))
 
@@ -73,11 +79,9 @@ def add_words_commands(group: app_commands.Group, services: Services, texts: Tex
         async with rejections_told(interaction):
             guild_id, locale = await admit_moderator(interaction), interaction.locale.value
             server = await blocked.of(guild_id)
-            listed = "\n".join(server.words)
-            if len(listed) > SHOWN:
-                shown, file = "", discord.File(io.BytesIO(listed.encode()), "words.txt")
-            else:
-                shown, file = " ".join(code(word) for word in server.words), None
+            shown, file = " ".join(code(word) for word in server.words), None
+            if len(shown) > SHOWN:
+                shown, file = "", discord.File(io.BytesIO("\n".join(server.words).encode()), "words.txt")
             key = "words.with_defaults" if server.defaults else "words.without_defaults"
             lines = [
                 say("words.listed", locale, count=len(server.words)),
@@ -100,7 +104,7 @@ def add_words_commands(group: app_commands.Group, services: Services, texts: Tex
 
     async def known(interaction: Interaction, typed: str) -> Choices:
         """Moderators' own words, for moderators."""
-        if interaction.guild_id is None or not interaction.permissions.moderate_members:
+        if interaction.guild_id is None or not customer_of(interaction).moderator:
             return []
         server = await blocked.of(interaction.guild_id)
         return choices({word: word for word in server.words}, typed)
@@ -111,3 +115,8 @@ def add_words_commands(group: app_commands.Group, services: Services, texts: Tex
     words.add_command(removing)
     words.add_command(texts.command("moderate_words_list", list_))
     words.add_command(texts.command("moderate_words_default", default))
+
+
+def _same(word: str, words: Sequence[str]) -> list[str]:
+    """Those of the words that are this one, in whatever writing."""
+    return [blocked for blocked in words if normal_form(blocked) == normal_form(word)]

@@ -17,6 +17,7 @@ from bot.answering import customer_of, rejections_told, role_ids_of, tell
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Texts
 from bot.moderators import admit_moderator
+from generation.errors import RequestRejected
 
 if TYPE_CHECKING:
     from bot.client import Interaction
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 MAX_CREDITS = 1_000_000
 MAX_PAGES = 1000
 LINES_A_PAGE = 40  # of at most 45 characters: a message holds 2,000
+
+
+class RoleOfEveryone(RequestRejected):
+    """The role that all members have: its quota is the server's default."""
+
+    key = "role_of_everyone"
 
 
 def quota_group(services: Services, texts: Texts) -> app_commands.Group:
@@ -110,6 +117,8 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     ) -> None:
         async with rejections_told(interaction):
             guild_id, locale = await admit_moderator(interaction), interaction.locale.value
+            if role.is_default():  # everyone's role: that is what the default is
+                raise RoleOfEveryone
             await credits_of.set_role(guild_id, role.id, credits, by=interaction.user.id)
             key = "quota.role_cleared" if credits is None else "quota.role"
             await tell(interaction, say(key, locale, role=role.mention, credits=credits))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bot.word_filter.defaults import default_words
 from bot.word_filter.word_filter import WordFilter
 from generation.errors import RequestRejected
+from generation.prompt_language import parse
 
 if TYPE_CHECKING:
     from bot.moderator_notices import ModeratorNotices
     from bot.orders import Customer
     from generation.job import NewJob
+    from generation.recipe import Recipe
     from storage.blocked_words import BlockedWords
 
 NOTED_LENGTH = 300  # characters of a refused prompt that moderators are shown
@@ -51,8 +53,17 @@ class WordRule:
 
 
 def _texts(job: NewJob) -> list[str]:
-    prompts = [recipe.prompt for recipe in job.recipes]
-    return prompts + [recipe.mask.words for recipe in job.recipes if recipe.mask is not None and recipe.mask.words]
+    return [text for recipe in job.recipes for text in _texts_of(recipe)]
+
+
+def _texts_of(recipe: Recipe) -> Iterator[str]:
+    """A prompt as it was typed, and as it is read when weights have gone: brackets may stand within a word."""
+    yield recipe.prompt
+    yield parse(recipe.prompt).text
+    # What a negative prompt has with a negative weight is asked for.
+    yield from (part.text for part in parse(recipe.negative_prompt).parts if part.weight < 0)
+    if recipe.mask is not None and recipe.mask.words:
+        yield recipe.mask.words
 
 
 _filter = lru_cache(maxsize=FILTERS_KEPT)(WordFilter)

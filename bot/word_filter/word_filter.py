@@ -25,8 +25,10 @@ _WORD = re.compile(r"[^\W_]+")
 _OUTLINES = {ord("l"): "i", ord("g"): "b"} | {
     ord(sign): letters[0].translate({ord("l"): "i", ord("g"): "b"}) for sign, letters in _STANDS_FOR.items()
 }
+# A capital I after a small letter is meant to be read as l.
+_CAPITAL_I = re.compile(r"(?<=[a-z])I+")
 # Put between letters to hide a word; spaces are not among them.
-_HYPHENS = "-._*~'’·•"
+_HYPHENS = "-‐‑‒–—―._*~'’·•/\\,"
 _WITHOUT_HYPHENS = {ord(sign): None for sign in _HYPHENS}
 # So many letters apart are a word that somebody hides; two may be initials. Longer words are not looked for.
 _LEAST_APART, _MOST_APART = 3, 30
@@ -61,7 +63,11 @@ class WordFilter:
 
     def find(self, text: str) -> str | None:
         """The first blocked word that is in the text, as moderators wrote it, or None."""
-        folded = fold(text)
+        found = self._find_folded(fold(text))
+        lowered = _CAPITAL_I.sub(lambda match: "l" * len(match.group()), text)
+        return found if found is not None or lowered == text else self._find_folded(fold(lowered))
+
+    def _find_folded(self, folded: str) -> str | None:
         for tokens in _readings(folded):
             if (found := self._find_phrase(tokens) or self._find_spelled(tokens)) is not None:
                 return found
@@ -119,7 +125,11 @@ def _outline(token: str) -> str:
 
 
 def _is_written(token: str, word: str) -> bool:
-    """Whether that is a writing of the word."""
-    return len(token) == len(word) and all(
-        sign == letter or letter in _STANDS_FOR.get(sign, "") for sign, letter in zip(token, word, strict=True)
+    """Whether that is a writing of the word. Numbers are none of a word without digits: 1011 is a year."""
+    if token == word:
+        return True
+    return (
+        len(token) == len(word)
+        and any(map(str.isalpha, token))
+        and all(sign == letter or letter in _STANDS_FOR.get(sign, "") for sign, letter in zip(token, word, strict=True))
     )

@@ -63,3 +63,10 @@ async def test_the_list_that_comes_with_it_counts_until_a_server_does_without(wo
 async def test_direct_messages_have_the_list_that_comes_with_it(world: World) -> None:
     said = private(await world.member.user.slash("imagine", prompt="lolicon"))
     assert "lolicon" in said
+
+
+async def test_brackets_within_a_word_and_negative_parts_hide_nothing(world: World) -> None:
+    await block(world, "noodles")
+    for prompt in ("a boat, noo(dles:1.1)", "[noo]dles", "a boat --no fog::2 noodles::-1.5"):
+        assert "noodles" in await world.refused(prompt), prompt
+    await world.imagine("a boat --n 1 --no fog::2 noodles")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import discord
 import pytest
 from simcord.actors import MemberActor
 from simcord.backend.errors import SetupError
@@ -56,10 +57,32 @@ async def test_a_long_list_comes_as_a_file(world: World) -> None:
     assert "200 words are blocked" in private(result)
 
 
+async def test_many_short_words_come_as_a_file_too(world: World) -> None:
+    for number in range(300):
+        await world.app.services.storage.blocked_words.add(world.guild.id, f"w{number:03}", by=1, at_most=300)
+    assert "300 words are blocked" in await words(world, "list")
+
+
+async def test_a_word_in_another_writing_is_the_same_word(world: World) -> None:
+    await words(world, "add", word="Noodles")
+    assert "`Noodles` already" in await words(world, "add", word="ＮＯＯＤＬＥＳ")
+    assert "may hold" in await words(world, "remove", word="NOODLES")
+    await world.imagine("noodles --n 1")
+
+
 async def test_words_are_offered_to_moderators_alone(world: World) -> None:
     await words(world, "add", word="noodles")
-    offered = await world.moderator.autocomplete(world.channel, "moderate words remove", "word", "noo")
-    assert [choice["value"] for choice in offered] == ["noodles"]
+    chief = world.guild.add_member(
+        world.env.create_user("chief"),
+        roles=[world.guild.create_role("Chiefs", permissions=discord.Permissions(administrator=True))],
+    )
+    for moderator in (world.moderator, chief):
+        offered = await moderator.autocomplete(world.channel, "moderate words remove", "word", "noo")
+        assert [choice["value"] for choice in offered] == ["noodles"]
+    registered = world.env.backend.find_command("moderate", world.guild.id, type=1)
+    assert registered is not None
+    registered["default_member_permissions"] = None
+    assert await world.member.autocomplete(world.channel, "moderate words remove", "word", "noo") == []
 
 
 @pytest.mark.parametrize(("command", "options"), COMMANDS)

@@ -8,7 +8,7 @@ import pytest
 from simcord.actors import MemberActor
 from simcord.backend.errors import SetupError
 
-from tests.bot.world import World, private
+from tests.bot.world import MODERATOR, World, private
 
 COMMANDS: list[tuple[str, dict[str, Any]]] = [
     ("quota show", {"user": "member"}),
@@ -143,3 +143,19 @@ async def test_a_long_list_has_pages(world: World) -> None:
         await credits.set_allowance(10**18 + number, world.guild.id, number)
     assert (await quota(world, "list")).endswith(f"<@{10**18 + 39}>: 39 credits a day\nPage 1 of 2")
     assert (await quota(world, "list", page=9)).startswith(f"<@{10**18 + 40}>: 40 credits a day")
+
+
+async def test_everyones_role_is_the_default(world: World) -> None:
+    said = await quota(world, "role", role=world.guild.default_role, credits=3)
+    assert "`/quota default`" in said
+    assert await log(world) == []
+
+
+async def test_what_another_server_set_counts_there_alone(world: World) -> None:
+    elsewhere = world.env.create_guild("Orchard")
+    boss = elsewhere.add_member(world.moderator.user, roles=[elsewhere.create_role("Mods", permissions=MODERATOR)])
+    there = elsewhere.create_text_channel("pictures")
+    for command, options in (("set", {"user": boss, "credits": 1}), ("default", {"credits": 0})):
+        private(await boss.slash(there, f"quota {command}", **options))
+    assert "96 credits left" in (await world.drawn("a boat")).content
+    assert await quota(world, "list") == "Everyone else: 100 credits a day"
