@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, Connection, ExceptionContext, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -24,6 +25,7 @@ a running bot need not load alembic to look."""
 
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 _DRIVERS = " or ".join(DRIVERS)
+_ARGUMENT = re.compile(r"(invalid input for query argument \$[0-9]+).*", re.DOTALL)
 _BUSY_TIMEOUT_MS = 30_000  # another process (a backup, `migrate`) may hold the write lock; longer than this is broken
 
 
@@ -87,7 +89,10 @@ class Database:
 
 
 def create_engine(url: str) -> AsyncEngine:
-    """An engine for one of `DRIVERS`. Raises `StorageUnavailable` for any other URL, or when the driver is missing."""
+    """An engine for one of `DRIVERS`. Raises `StorageUnavailable` for any other URL, or when the driver is missing.
+
+    Its errors do not quote what was to be stored: they are logged, and people's words and tokens are not.
+    """
     try:
         parsed = make_url(url)
     except SQLAlchemyError as error:  # the text may hold a password, and cannot be taken apart to hide it
@@ -97,13 +102,15 @@ def create_engine(url: str) -> AsyncEngine:
         raise StorageUnavailable(database=database, detail=f"the URL must begin with {_DRIVERS}")
     try:
         if parsed.get_backend_name() == "sqlite":
-            engine = create_async_engine(parsed)
+            engine = create_async_engine(parsed, hide_parameters=True)
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(engine.sync_engine, "begin", _begin_sqlite)
             return engine
         # READ COMMITTED, whatever the server is set to: who waited for a lock must see what its last holder did.
         # And a connection that the server closed while it lay in the pool is noticed before it is used.
-        return create_async_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True)
+        engine = create_async_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine.sync_engine, "handle_error", _hide_values)
+        return engine
     except ImportError as error:
         raise StorageUnavailable(database=database, detail=str(error)) from error
 
@@ -133,6 +140,16 @@ def try_file(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         file = url.database or ":memory:"
         sqlite3.connect(file, uri=file.startswith("file:")).close()
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """PostgreSQL's errors quote rows in their detail, and asyncpg's the argument that it could not send."""
+    error: BaseException | None = context.sqlalchemy_exception or context.original_exception
+    while error is not None:
+        error.args = tuple(_ARGUMENT.sub(r"\1", arg) if isinstance(arg, str) else arg for arg in error.args)
+        if getattr(error, "detail", None):
+            error.detail = None  # type: ignore[attr-defined]
+        error = getattr(error, "orig", None) or error.__cause__
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
