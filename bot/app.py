@@ -65,8 +65,10 @@ from generation.safety_labels import check_classifier
 from storage.errors import StorageOutdated
 from storage.storage import Storage, open_storage
 
-# At a stop, out of the grace: for results to be delivered, for workers to end, for Discord to say goodbye.
+# At a stop, out of the grace: for results to be delivered, for moderators to be told, for workers to end, for Discord
+# to say goodbye.
 DELIVERY_SECONDS = 3.0
+NOTICES_SECONDS = 1.0
 WORKER_SECONDS = 2.0
 GATEWAY_SECONDS = 1.0
 
@@ -112,7 +114,8 @@ class App:
         `queue.stop_grace_seconds` in all; what is left then runs after the next start.
         """
         courier, dispatcher = self.services.courier, self.services.dispatcher
-        grace = self.services.config.queue.stop_grace_seconds - DELIVERY_SECONDS - WORKER_SECONDS - GATEWAY_SECONDS
+        kept = DELIVERY_SECONDS + NOTICES_SECONDS + WORKER_SECONDS + GATEWAY_SECONDS
+        grace = self.services.config.queue.stop_grace_seconds - kept
         beside = {
             asyncio.create_task(courier.run(), name="courier"),
             asyncio.create_task(Sweeper(self.services.storage, self.services.config.retention).run(), name="sweeper"),
@@ -134,6 +137,7 @@ class App:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await self.services.notices.drain(NOTICES_SECONDS)
 
     async def _take_up(self) -> None:
         """What an earlier run left: pauses, jobs that it was running, and ends that nobody was told."""

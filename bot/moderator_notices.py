@@ -77,6 +77,15 @@ class ModeratorNotices:
             deed = Deed(moderator_id=None, action=BLOCKED, target_id=job.user_id, details=details)
             self._post_soon(job.guild_id, deed)
 
+    async def drain(self, seconds: float) -> None:
+        """Let what waits be posted, but not longer; what is left then stands in the moderator log alone."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
     def _post_soon(self, guild_id: int, deed: Deed) -> None:
         if guild_id in self._waiting:
             self._waiting[guild_id].add(deed)

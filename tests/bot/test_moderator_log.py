@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -231,6 +232,29 @@ async def test_a_channel_that_is_gone_or_closed_stops_nothing(world: World) -> N
     await world.env.settle()
     assert len(await world.app.services.storage.moderator_log.latest(world.guild.id, 5)) == 2
     await world.imagine("a boat")
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_what_waits_is_posted_or_given_up_before_storage_closes(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, held: bool
+) -> None:
+    channel = world.guild.create_text_channel("mods")
+    await log(world, post=channel)
+    notices = world.app.services.notices
+    post, let = notices._post, asyncio.Event()
+
+    async def slow(*about: Any) -> None:
+        await (let.wait() if held else asyncio.sleep(0.2))
+        await post(*about)
+
+    monkeypatch.setattr(notices, "_post", slow)
+    monkeypatch.setattr("bot.app.NOTICES_SECONDS", 0.3 if held else 5.0)
+    notices._post_soon(
+        world.guild.id, Deed(moderator_id=None, action="words.refused", target_id=world.member.id, details={})
+    )
+    await world.stop()
+    assert not notices._tasks
+    assert len(world.messages(channel)) == (0 if held else 1)
 
 
 async def test_a_channel_in_which_nobody_can_write_is_refused(world: World) -> None:

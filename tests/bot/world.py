@@ -51,7 +51,7 @@ files = "files"
 
 [queue]
 instance = "here"
-stop_grace_seconds = 7
+stop_grace_seconds = 8
 """
 
 
