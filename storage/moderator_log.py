@@ -15,6 +15,7 @@ from storage.guilds import remember_guild
 from storage.tables import ModeratorLogRow
 from storage.uninterrupted import uninterrupted
 
+WORDS_REFUSED = "words.refused"  # Limner refused a prompt of `target_id`; `prompt` is its beginning, until forgotten
 _NEWEST_FIRST = ModeratorLogRow.id.desc()
 
 
@@ -42,7 +43,7 @@ class LogEntry(Deed):
 
 @uninterrupted
 class ModeratorLog:
-    """Actions of moderators, per server. Entries are only added, by the verbs that they tell of (`write_down`)."""
+    """Actions of moderators, per server. Entries are added by the verbs that they tell of (`write_down`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

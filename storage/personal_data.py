@@ -29,6 +29,7 @@ from storage.file_needs import (
 )
 from storage.files import Files
 from storage.job_rows import end, job_of, lock_jobs
+from storage.moderator_log import WORDS_REFUSED
 from storage.showings import Showing, showings_of
 from storage.tables import (
     AllowanceRow,
@@ -146,7 +147,8 @@ class PersonalData:
     async def delete(self, user_id: int) -> Forgotten:
         """Delete pictures, files, favourites, settings, questions and the words of all jobs; what is left is cancelled.
 
-        What stays: the bare jobs and the ledger, allowances and bans, and what the moderator logs say. Pictures that
+        What stays: the bare jobs and the ledger, allowances and bans, and the moderator logs, without what the person
+        had typed when a word of theirs was refused. Pictures that
         others made from these live on as theirs, and copies of pictures that others brought too stay theirs. It takes
         several transactions, so that others need not wait for long; broken off by a crash, it can be asked for again.
         """
@@ -158,6 +160,7 @@ class PersonalData:
             images |= some.digests
         while count := await self._forget_words(user_id, begun):
             jobs += count
+        await self._forget_refused_prompts(user_id)
         uploads = await self._remove_files(images, begun.brought - images)
         return Forgotten(pictures=pictures, jobs=jobs, uploads=uploads, cancelled=begun.cancelled)
 
@@ -200,6 +203,17 @@ class PersonalData:
             bare = {"recipes": (), "request": "", "style": None, "parent_image_id": None}
             await session.execute(update(JobRow).where(JobRow.id.in_(ids)).values(bare), execution_options=BULK)
             return len(ids)
+
+    async def _forget_refused_prompts(self, user_id: int) -> None:
+        """Take what the person typed out of the moderator logs; that it was refused, and for which word, stays."""
+        refused = ModeratorLogRow.target_id == user_id, ModeratorLogRow.action == WORDS_REFUSED
+        async with self._database.reading() as session:  # there is no index for it: no writer shall wait so long
+            ids = (await session.scalars(select(ModeratorLogRow.id).where(*refused))).all()
+        for first in range(0, len(ids), AT_ONCE):
+            async with self._database.writing() as session:
+                some = select(ModeratorLogRow).where(ModeratorLogRow.id.in_(ids[first : first + AT_ONCE]))
+                for row in await session.scalars(some.order_by(ModeratorLogRow.id).with_for_update()):
+                    row.details = {**row.details, "prompt": None}
 
     async def _remove_files(self, images: Set[str], uploads: Set[str]) -> int:
         """Remove the files that pictures were kept in, and those of copies that nobody else brought: how many copies.

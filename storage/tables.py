@@ -368,7 +368,10 @@ class ShowingRow(Table):
 
 
 class ModeratorLogRow(Table):
-    """One action of a moderator, or (`moderator_id` None) of Limner itself. Rows are only ever added."""
+    """One action of a moderator, or (`moderator_id` None) of Limner itself.
+
+    Rows are added, and stay as they are but for words that their person has deleted.
+    """
 
     __tablename__ = "moderator_log"
     __table_args__ = (Index(None, "guild_id"),)

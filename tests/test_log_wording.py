@@ -73,6 +73,7 @@ def entry(action: str, *, by: int | None = 5, target: int | None = 6, **details:
         (entry("channel.allow"), "<@5> allowed drawing in <#6>"),
         (entry("limit.megapixels", target=None, limit=1.5), "<@5> set the largest size of a picture: 1.5 megapixels"),
         (entry("words.refused", by=None, word="x", prompt="a x"), "Limner"),
+        (entry("words.refused", word="x", prompt=None), "<@5> refused what <@6> asked for, because of `x`"),
         (entry("song.sung", target=None, notes="la"), "<@5>: `song.sung`"),
         (entry("quota.grant", target=None), "<@5>: `quota.grant`"),
         (entry("ban.set", reason="spam", until="soon"), "<@5>: `ban.set`"),

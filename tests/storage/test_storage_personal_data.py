@@ -123,6 +123,27 @@ async def test_deleted_is_all_but_what_must_stay(storage: Storage, clock: Clock,
     assert (again.pictures, again.jobs) == (0, 0)
 
 
+async def test_a_refused_prompt_goes_and_that_it_was_refused_stays(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_data, "AT_ONCE", 2)
+    for user_id in (ANNA, BEN, ANNA, ANNA):
+        details = {"word": "sea", "prompt": "a secret sea"}
+        await storage.moderator_log.note(HARBOUR, "words.refused", target_id=user_id, details=details)
+    await storage.moderator_log.note(HARBOUR, "other", target_id=ANNA, details={"prompt": "of others"})
+    await storage.personal_data.delete(ANNA)
+    entries = await storage.moderator_log.latest(HARBOUR, 9)
+    bare = {"word": "sea", "prompt": None}
+    assert [entry.details for entry in entries if entry.target_id == ANNA] == [
+        {"prompt": "of others"},
+        bare,
+        bare,
+        bare,
+    ]
+    assert [entry.details["prompt"] for entry in entries if entry.target_id == BEN] == ["a secret sea"]
+    assert "secret" not in json.dumps(await storage.personal_data.told(ANNA))
+
+
 async def test_others_keep_what_is_theirs(storage: Storage, clock: Clock) -> None:
     """Pictures made from deleted ones, pictures of the same bytes, copies that others brought too."""
     mine = await done(storage, clock, b"mine", b"same")
