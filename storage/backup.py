@@ -87,7 +87,7 @@ def back_up(*, database: str, files: Path, target: Path) -> Contents:
 
 
 def restore(*, source: Path, database: str, files: Path) -> Contents:
-    """Put a backup back; blocks. No program may work with the database; files that are there already stay.
+    """Put a backup back; blocks. No program may work with the database; sound files that are there already stay.
 
     Raises `BackupElsewhere`, `BackupUnsound` for a folder that is no whole backup, `FolderTaken` where there is a
     database, `FilesUnwritable`. The database comes last, whole or not at all.
@@ -103,7 +103,7 @@ def restore(*, source: Path, database: str, files: Path) -> Contents:
         raise BackupUnsound(path=str(source), reason=f"the file {min(gone)} is gone")
     with _told(original):
         files.mkdir(parents=True, exist_ok=True)
-        if damaged := _copy_files(source / FILES, files):
+        if damaged := _copy_files(source / FILES, files, trust=False):
             raise BackupUnsound(path=str(source), reason=f"the file {min(damaged)} is damaged")
         original.parent.mkdir(parents=True, exist_ok=True)
         beside = original.with_name(f".{original.name}.part")  # what an earlier try left there is of no use
@@ -159,7 +159,7 @@ def _copy_database(original: Path, copy: Path) -> None:
             source.backup(target)
             target.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
-        if error.sqlite_errorname in _DAMAGE:
+        if getattr(error, "sqlite_errorname", None) in _DAMAGE:  # Python's own errors have no such name
             raise BackupUnsound(path=str(original), reason=str(error)) from error
         raise FilesUnwritable(path=str(copy), detail=str(error)) from error
     _check(copy)
@@ -183,12 +183,17 @@ def _named_files(database: Path) -> set[str]:
         return named.union(*(files_in(recipes) for (recipes,) in waiting))
 
 
-def _copy_files(source: Path, target: Path) -> set[str]:
-    """Copy the files that are not there yet, with their times; the digests of those that are damaged, and left out."""
+def _copy_files(source: Path, target: Path, *, trust: bool = True) -> set[str]:
+    """Copy the files that are not there yet, with their times; the digests of those that are damaged, and left out.
+
+    `trust`: what is there is what its name says. Otherwise it is read, and replaced where it is not.
+    """
     damaged = set()
     for path in source.glob("??/*"):
         copy = _file(target, path.name)
-        if not _DIGEST.fullmatch(path.name) or copy.is_file():  # what is half written has another name
+        if not _DIGEST.fullmatch(path.name):  # what is half written has another name
+            continue
+        if copy.is_file() and (trust or _is_sound(copy)):
             continue
         copy.parent.mkdir(exist_ok=True)
         beside = copy.with_name(f".{copy.name}.part")
@@ -213,6 +218,11 @@ def _copy_file(source: Path, target: Path) -> bool:
             copy.write(chunk)
     shutil.copystat(source, target)
     return digest.hexdigest() == source.name
+
+
+def _is_sound(path: Path) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == path.name
 
 
 def _file(folder: Path, digest: str) -> Path:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
+from storage.errors import FilesUnwritable
 from storage.file_needs import AT_ONCE, BULK, files_at_work, pictured
 from storage.files import Files
 from storage.images import Image, image_of
+from storage.inserting import insert_all_new
 from storage.job_rows import lock_jobs
 from storage.moderator_log import write_down
-from storage.tables import FavouriteRow, ImageRow, JobRow
+from storage.tables import DeletedFileRow, FavouriteRow, ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
 
 
@@ -35,8 +39,8 @@ class Deleted:
 class Deletion:
     """Deletes pictures: first the rows, in one transaction, then the files; after a crash between, nothing names those.
 
-    A file stays while another picture is kept in it, or something unfinished starts from it; then it goes with
-    `Retention.clear_files`.
+    A file stays while another picture is kept in it, or something unfinished starts from it. It is remembered as that
+    of a deleted picture, so that it goes when a job that started from it ends, or with `Retention.clear_files`.
     """
 
     def __init__(self, database: Database, files: Files) -> None:
@@ -63,8 +67,25 @@ class Deletion:
         asked_at = datetime.now(UTC)  # as files are stamped, and not as rows are
         async with self._database.reading() as session:
             needed = await pictured(session, digests) | await files_at_work(session, self._database.now())
-        for digest in set(digests) - needed:
+        unneeded = set(digests) - needed
+        for digest in unneeded:
             await self._files.remove(digest, before=asked_at)
+        if unneeded:
+            async with self._database.writing() as session:
+                await forget_files(session, unneeded)
+
+    async def drop_left(self, digests: Collection[str]) -> None:
+        """After the end of what started from these files: remove those of deleted pictures that nothing needs any more.
+
+        Never raises, for the end stands: what cannot be removed now goes with `Retention.clear_files`.
+        """
+        if not digests:
+            return
+        with suppress(FilesUnwritable, SQLAlchemyError):
+            async with self._database.reading() as session:
+                left = set(digests) & await files_of_deleted(session)
+            if left:
+                await self.drop_files(left)
 
     async def note_removal(self, guild_id: int, *, by: int, message_id: int) -> None:
         """Write down that a moderator removed a message of ours whose pictures were gone already, or never came."""
@@ -93,7 +114,23 @@ async def forget_images(session: AsyncSession, image_ids: Collection[int]) -> De
             )
         await session.execute(delete(FavouriteRow).where(FavouriteRow.image_id.in_(some)), execution_options=BULK)
         await session.execute(delete(ImageRow).where(ImageRow.id.in_(some)), execution_options=BULK)
+    digests = sorted({image.digest for image in images})  # in one order, so that two transactions cannot deadlock
+    for start in range(0, len(digests), AT_ONCE):
+        await insert_all_new(session, DeletedFileRow, [{"digest": name} for name in digests[start : start + AT_ONCE]])
     return Deleted(images=tuple(images))
+
+
+async def files_of_deleted(session: AsyncSession) -> set[str]:
+    """The digests of files that deleted pictures were kept in and that may be there yet: few, or none."""
+    return set(await session.scalars(select(DeletedFileRow.digest)))
+
+
+async def forget_files(session: AsyncSession, digests: Collection[str]) -> None:
+    """These files are gone: they need not be remembered as those of deleted pictures any more."""
+    names = sorted(digests)
+    for start in range(0, len(names), AT_ONCE):
+        some = DeletedFileRow.digest.in_(names[start : start + AT_ONCE])
+        await session.execute(delete(DeletedFileRow).where(some), execution_options=BULK)
 
 
 async def _write_down(session: AsyncSession, images: Sequence[Image], by: int, now: datetime) -> None:

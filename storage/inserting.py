@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,6 +14,11 @@ from storage.tables import Table
 async def insert_new(session: AsyncSession, table: type[Table], **values: Any) -> None:
     """Insert a row unless one with its key is there already."""
     await session.execute(_insert(session, table).values(**values).on_conflict_do_nothing())
+
+
+async def insert_all_new(session: AsyncSession, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, at least one, but for those whose keys are there already."""
+    await session.execute(_insert(session, table).values(list(rows)).on_conflict_do_nothing())
 
 
 async def insert_or_replace(

@@ -21,6 +21,7 @@ from storage import ledger
 from storage.bans import check_ban
 from storage.blocked_pictures import ACTION, blocked_details
 from storage.database import Database
+from storage.deletion import Deletion
 from storage.errors import FilesUnwritable, TooManyJobs, TooManyNewJobs
 from storage.files import Files
 from storage.guilds import remember_guild
@@ -51,9 +52,10 @@ class Jobs(JobStore):
     whatever else ends it.
     """
 
-    def __init__(self, database: Database, files: Files) -> None:
+    def __init__(self, database: Database, files: Files, deletion: Deletion) -> None:
         self._database = database
         self._files = files
+        self._deletion = deletion
 
     # Ordering and delivery ----------------------------------------------------------------------------------------
 
@@ -127,6 +129,7 @@ class Jobs(JobStore):
         user_id, guild_id, price = new[0].user_id, new[0].guild_id, sum(job.price for job in new)
         async with self._database.reading() as session:
             now = self._database.now()
+            await check_ban(session, user_id, guild_id, now=now)
             await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
             if relax is not None:
                 relaxed = sum(job.priority is Priority.RELAX for job in new)
@@ -281,6 +284,7 @@ class Jobs(JobStore):
         # now: see `Deletion.drop_files`. A disk that is full just then has had the file before.
         with suppress(FilesUnwritable):
             await asyncio.gather(*(self._files.write(picture.png) for picture in pictures))
+        await self._drop_sources(job)
         return job
 
     async def block(self, job_id: int, *, worker: str, score: float) -> bool:
@@ -293,14 +297,20 @@ class Jobs(JobStore):
             if row.guild_id is not None:  # direct messages have no moderators
                 details = blocked_details(row.id, row.channel_id, score)
                 await write_down(session, row.guild_id, None, ACTION, row.user_id, details, now=now)
-            return True
+            job = job_of(row)
+        await self._drop_sources(job)
+        return True
 
     async def fail(self, job_id: int, *, error: str, worker: str | None = None) -> bool:
         async with self._database.writing() as session:
             row = await lock_job(session, job_id)
             if row is None or (worker is not None and row.worker != worker):
                 return False
-            return await end(session, row, JobStatus.FAILED, now=self._database.now(), error=error)
+            if not await end(session, row, JobStatus.FAILED, now=self._database.now(), error=error):
+                return False
+            job = job_of(row)
+        await self._drop_sources(job)
+        return True
 
     async def cancel(self, job_id: int, *, by: int | None = None) -> bool:
         async with self._database.writing() as session:
@@ -310,7 +320,9 @@ class Jobs(JobStore):
                 return False
             if by is not None and row.guild_id is not None:
                 await write_down(session, row.guild_id, by, "job.cancel", row.user_id, {"job": row.id}, now=now)
-            return True
+            job = job_of(row)
+        await self._drop_sources(job)
+        return True
 
     async def _take_back(self, lost: ColumnElement[bool]) -> Sequence[Job]:
         async with self._database.writing() as session:
@@ -322,10 +334,17 @@ class Jobs(JobStore):
                 else:
                     await end(session, row, JobStatus.FAILED, now=now, error=WorkerLost.key)
             jobs = [job_of(row) for row in rows]
+        await self._drop_sources(*(job for job in jobs if job.status.terminal))
         log = structlog.get_logger(__name__)
         for job in jobs:
             log.warning("job_taken_back", job_id=job.id, user_id=job.user_id, attempt=job.attempt, status=job.status)
         return jobs
+
+    async def _drop_sources(self, *ended: Job) -> None:
+        """Nothing is kept of a picture that was deleted while these jobs were to start from it."""
+        await self._deletion.drop_left(
+            {digest for job in ended for recipe in job.recipes for digest in recipe.stored_files}
+        )
 
     async def _read(self, query: Select[JobRow]) -> Sequence[Job]:
         async with self._database.reading() as session:

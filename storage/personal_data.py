@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.job import Job, JobStatus, Priority
 from storage.database import Database
-from storage.deletion import Deleted, forget_images
+from storage.deletion import Deleted, forget_files, forget_images
 from storage.file_needs import (
     AT_ONCE,
     BULK,
@@ -227,6 +227,8 @@ class PersonalData:
             kept = await pictured(session, images | uploads)
         for digest in (images | uploads) - kept:
             await self._files.remove(digest, before=asked_at)
+        async with self._database.writing() as session:
+            await forget_files(session, (images | uploads) - kept)
         return len(uploads - kept)
 
     async def messages_left(self) -> Sequence[Showing]:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, exists, or_, select, update
 
 from generation.job import JobStatus
 from storage.database import Database
-from storage.deletion import Deletion, forget_images
+from storage.deletion import Deletion, files_of_deleted, forget_files, forget_images
 from storage.file_needs import AT_ONCE, BULK, NO_RECIPES, RECIPES_TEXT, files_at_work, files_of_jobs, pictured
 from storage.files import Files
 from storage.tables import BanRow, ConfirmationRow, FavouriteRow, ImageRow, JobRow, ModeratorLogRow, ShowingRow
@@ -83,18 +83,22 @@ class Retention:
         """Take away files that were last written before `unneeded` and that nothing names any more; how many.
 
         So too copies of pictures that people brought, and masks, last brought before `uploads`, unless a job that has
-        not ended starts from them. None: what an ended job can be ordered again from stays.
+        not ended starts from them. None: what an ended job can be ordered again from stays, but no deleted picture.
         """
         await self._files.clear_unfinished(unneeded)
         old = await self._files.last_written(unneeded if uploads is None else max(unneeded, uploads))
         async with self._database.reading() as session:
             kept = await files_at_work(session, self._database.now())
             kept |= await pictured(session, old)
-            brought = await files_of_jobs(session, JobRow.status.in_(_ENDED))
+            deleted = await files_of_deleted(session)
+            brought = await files_of_jobs(session, JobRow.status.in_(_ENDED)) - deleted
         removed = 0
         for digest in old:
             limit = uploads if digest in brought else unneeded
             if digest not in kept and limit is not None:
                 # Asked for its age once more: its bytes may have been brought again, for a row that is not there yet.
                 removed += await self._files.remove(digest, before=limit)
+        if gone := [digest for digest in deleted if not await self._files.exists(digest)]:
+            async with self._database.writing() as session:
+                await forget_files(session, gone)
         return removed

@@ -67,7 +67,7 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
         yield Storage(
             users=Users(opened),
             guilds=Guilds(opened),
-            jobs=Jobs(opened, kept),
+            jobs=Jobs(opened, kept, deletion),
             images=Images(opened, kept),
             showings=Showings(opened),
             favourites=Favourites(opened),

@@ -367,6 +367,14 @@ class ShowingRow(Table):
     image_id: Mapped[int | None] = mapped_column(RowId)
 
 
+class DeletedFileRow(Table):
+    """A file that a deleted picture was kept in, as long as it is there: something unfinished may start from it yet."""
+
+    __tablename__ = "deleted_files"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
 class ModeratorLogRow(Table):
     """One action of a moderator, or (`moderator_id` None) of Limner itself.
 

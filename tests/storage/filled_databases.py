@@ -117,6 +117,7 @@ def _community(sqlite: bool) -> Sequence[str]:
         "INSERT INTO bans (guild_id, user_id, moderator_id, reason, until, created_at)"
         f" VALUES ({HARBOUR}, {BEN}, {ANNA}, 'spam', NULL, {at})",
         f"INSERT INTO blocked_words (guild_id, word) VALUES ({HARBOUR}, 'köder')",
+        f"INSERT INTO deleted_files (digest) VALUES ('{'ab' * 32}')",
         f"INSERT INTO favourites (user_id, image_id, created_at) VALUES ({BEN}, 1, {at})",
         "INSERT INTO moderator_log (guild_id, moderator_id, action, target_id, details, created_at)"
         f" VALUES ({HARBOUR}, NULL, 'words.hit', {BEN}, '{{}}', {at})",

@@ -11,7 +11,7 @@ import pytest
 from storage_samples import ANNA, BEN, CLEO, HARBOUR, WORKER, Clock, leased, ordered, pictures, recipe
 
 from generation.engine.protocol import Picture
-from generation.job import Job, JobStatus
+from generation.job import MAX_ATTEMPTS, Job, JobStatus
 from generation.recipe import Source
 from storage.file_needs import AT_ONCE
 from storage.images import Image
@@ -93,6 +93,42 @@ async def test_an_unfinished_job_that_starts_from_it_is_drawn_all_the_same(stora
     assert await storage.jobs.finish(running.id, worker=WORKER, pictures=[picture("second")]) is not None
     [second] = await storage.images.of_job(running.id)
     assert second.parent_image_id is None
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "finished", "blocked", "lost"])
+async def test_the_file_goes_once_the_last_job_that_started_from_it_has_ended(
+    storage: Storage, clock: Clock, how: str
+) -> None:
+    [first] = await drawn(storage, clock, [picture("first")])
+    made = recipe(source=Source(digest=first.digest, strength=0.5))
+    waiting = await ordered(storage, recipes=(made,), parent_image_id=first.id, user_id=BEN)
+    running = await leased(storage, clock, recipes=(made,), parent_image_id=first.id)
+    await storage.deletion.delete_images([first.id], by=ANNA)
+    await storage.jobs.cancel(waiting.id)
+    assert await storage.files.exists(first.digest)
+    match how:
+        case "cancelled":
+            await storage.jobs.cancel(running.id)
+        case "failed":
+            await storage.jobs.fail(running.id, error="painting_failed")
+        case "finished":
+            await storage.jobs.finish(running.id, worker=WORKER, pictures=[picture("second")])
+        case "blocked":
+            await storage.jobs.block(running.id, worker=WORKER, score=0.9)
+        case "lost":
+            for _ in range(MAX_ATTEMPTS):
+                clock.tick(hours=1)
+                await storage.jobs.take_back_expired(clock())
+                await storage.jobs.lease([running.id], worker=WORKER, until=clock())
+    assert (await job_of(storage, running.id)).status.terminal
+    assert not await storage.files.exists(first.digest)
+
+
+async def test_a_file_that_was_brought_outlives_the_jobs_that_started_from_it(storage: Storage, clock: Clock) -> None:
+    brought = await storage.files.write(b"brought")
+    job = await ordered(storage, recipes=(recipe(source=Source(digest=brought, strength=0.5)),))
+    await storage.jobs.cancel(job.id)
+    assert await storage.files.exists(brought)
 
 
 async def test_an_order_whose_parent_was_deleted_meanwhile_is_taken_without_one(storage: Storage, clock: Clock) -> None:

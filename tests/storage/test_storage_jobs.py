@@ -26,7 +26,7 @@ from storage_samples import (
 
 from generation.engine.protocol import Picture
 from generation.job import MAX_ATTEMPTS, TRANSITIONS, Job, JobKind, JobStatus, Priority, may_become
-from storage.errors import OutOfCredits, TooManyJobs, TooManyNewJobs
+from storage.errors import BannedForGood, OutOfCredits, TooManyJobs, TooManyNewJobs
 from storage.job_rows import become, job_row
 from storage.jobs import JobCounts
 from storage.storage import Storage, open_storage
@@ -133,6 +133,9 @@ async def test_whether_an_order_would_be_taken_can_be_asked_before(storage: Stor
     with pytest.raises(TooManyNewJobs):
         await asked(3, 1)
     assert len(await storage.jobs.waiting()) == 1
+    await storage.bans.ban(ANNA, HARBOUR, reason="spam", lasting=None, by=BEN)
+    with pytest.raises(BannedForGood):
+        await asked(1, 1)
 
 
 async def test_a_running_job_counts_as_unfinished_and_a_done_one_does_not(storage: Storage, clock: Clock) -> None:

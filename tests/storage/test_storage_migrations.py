@@ -78,6 +78,7 @@ async def test_what_the_migrations_build_is_what_the_tables_say(databases: Datab
             "blocked_words",
             "favourites",
             "showings",
+            "deleted_files",
         )
     }
     assert by_migrations == by_tables

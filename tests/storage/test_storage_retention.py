@@ -6,12 +6,16 @@ import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import update
 from storage_samples import ANNA, BEN, HARBOUR, WORKER, Clock, leased, order, ordered, recipe
 
 from generation.engine.protocol import Picture
 from generation.job import Job, JobStatus
 from generation.recipe import Mask, Source
+from storage.database import Database
+from storage.deletion import files_of_deleted
 from storage.storage import Storage
+from storage.tables import JobRow
 
 
 async def done(storage: Storage, clock: Clock, *pngs: bytes, user_id: int = ANNA) -> Job:
@@ -179,6 +183,26 @@ async def test_copies_of_what_people_brought_go_after_their_time(
     await storage.files.write(b"brought 5")  # somebody brings it once more, so it is young again
     assert await storage.retention.clear_files(unneeded=clock() - day, uploads=clock() - 2 * day) == 2
     assert await there() == [False, False, True, True, False, True]
+
+
+async def test_a_deleted_picture_is_no_copy_that_somebody_brought(
+    storage: Storage, clock: Clock, database: str, tmp_path: Path
+) -> None:
+    """What outlived its deletion goes with the next sweep, whatever ended job had started from it."""
+    job = await done(storage, clock, b"one")
+    [image] = await storage.images.of_job(job.id)
+    derived = await ordered(storage, recipes=(recipe(source=Source(digest=image.digest, strength=0.5)),))
+    await storage.deletion.delete_images([image.id], by=ANNA)
+    # The program dies before it can remove the file of the job that was called off.
+    async with Database.open(database, clock=clock) as opened, opened.writing() as session:
+        ending = {"status": JobStatus.CANCELLED, "finished_at": clock(), "delivered_at": clock()}
+        await session.execute(update(JobRow).where(JobRow.id == derived.id).values(ending))
+    clock.tick(days=60)
+    age(tmp_path, image.digest, clock() - timedelta(days=2))
+    assert await storage.retention.clear_files(unneeded=clock() - timedelta(days=1), uploads=None) == 1
+    assert not await storage.files.exists(image.digest)
+    async with Database.open(database, clock=clock) as opened, opened.reading() as session:
+        assert await files_of_deleted(session) == set()
 
 
 async def test_what_a_crash_left_half_written_goes(storage: Storage, clock: Clock, tmp_path: Path) -> None:

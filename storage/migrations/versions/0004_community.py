@@ -1,4 +1,4 @@
-"""Bans, blocked words, allowances of roles, favourites, messages with pictures; spoilers; Limner's own log entries."""
+"""Bans, blocked words, allowances of roles, favourites, messages with pictures, files of deleted ones; spoilers."""
 
 from __future__ import annotations
 
@@ -77,6 +77,11 @@ def upgrade() -> None:
         _of("showings", "job"),
     )
     op.create_index("ix_showings_job_id", "showings", ["job_id"])
+    op.create_table(
+        "deleted_files",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_deleted_files"),
+    )
     for table in ("jobs", "images"):
         op.create_index(f"ix_{table}_parent_image_id", table, ["parent_image_id"])
     op.create_index("ix_jobs_message_id", "jobs", ["message_id"])
