@@ -19,7 +19,7 @@ import storage.backup
 from bot.config import PROGRAM_FOLDER
 from generation.job import Job, JobStatus
 from storage.backup import CONTENTS, Contents, back_up, read_contents, restore
-from storage.errors import BackupElsewhere, BackupUnsound, FolderTaken, StorageUnavailable
+from storage.errors import BackupElsewhere, BackupUnsound, FilesUnwritable, FolderTaken, StorageUnavailable
 from storage.migrations import migrate
 from tests.queue.bench import order
 from tests.queue.test_crashes import House, house
@@ -211,6 +211,23 @@ class TestOneByOne:
         self.restore(target, tmp_path / "restored")
         [copy] = (tmp_path / "restored" / "files").glob("??/*")
         assert (copy.name, copy.stat().st_mtime, copy.read_bytes()) == (file.name, 1_700_000_000, b"picture")
+
+    def test_a_rotten_file_that_is_there_already_is_replaced(self, folder: Path) -> None:
+        target, _ = self.back_up(folder)
+        [file] = (folder / "files").glob("??/*")
+        file.write_bytes(b"rotten!")
+        (folder / "limner.sqlite3").unlink()
+        self.restore(target, folder)
+        assert file.read_bytes() == b"picture"
+
+    def test_an_error_of_no_name_is_told_as_what_could_not_be_written(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed = sqlite3.connect(":memory:")
+        closed.close()
+        monkeypatch.setattr(sqlite3, "connect", lambda _: closed)
+        with pytest.raises(FilesUnwritable, match="closed database"):
+            self.back_up(folder)
 
     def test_what_the_original_lacks_is_told(self, folder: Path) -> None:
         [file] = (folder / "files").glob("??/*")
