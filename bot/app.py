@@ -41,6 +41,7 @@ from bot.owners import Owners
 from bot.pauses import Pauses
 from bot.personal_data import PersonalDataDesk
 from bot.retention import Sweeper
+from bot.rules.direct_messages import DirectMessageRule
 from bot.rules.rates import OrderRate
 from bot.rules.relax import RelaxRule
 from bot.rules.rules import Rules
@@ -190,6 +191,7 @@ async def open_app(
             config=config,
             rules=Rules(
                 OrderRate(rates.orders),
+                DirectMessageRule(wanted=config.limits.direct_messages),
                 server_rules,
                 WordRule(storage.blocked_words, notices),
                 RelaxRule(relaxed_jobs_per_day=config.quota.relaxed_jobs_per_day),

@@ -182,6 +182,7 @@ class LimitsSection(Section):
     orders_per_minute: Annotated[Whole, Field(ge=1, le=10_000)] = 20
     uploads_per_minute: Annotated[Whole, Field(ge=1, le=10_000)] = 15
     interactions_per_minute: Annotated[Whole, Field(ge=1, le=10_000)] = 60
+    direct_messages: bool = True
 
     def rates(self, clock: Clock) -> Rates:
         """How often a member may ask for something."""

@@ -147,10 +147,10 @@ class PersonalData:
     async def delete(self, user_id: int) -> Forgotten:
         """Delete pictures, files, favourites, settings, questions and the words of all jobs; what is left is cancelled.
 
-        What stays: the bare jobs and the ledger, allowances and bans, and the moderator logs, without what the person
-        had typed when a word of theirs was refused. Pictures that
-        others made from these live on as theirs, and copies of pictures that others brought too stay theirs. It takes
-        several transactions, so that others need not wait for long; broken off by a crash, it can be asked for again.
+        What stays: the bare jobs and the ledger, allowances and bans, and the moderator logs, without the prompts that
+        were refused for a word. Pictures that others made from these live on as theirs, and copies of pictures that
+        others brought too stay theirs. It takes several transactions, so that others need not wait for long; broken off
+        by a crash, it can be asked for again.
         """
         begun = await self._begin(user_id)
         images: set[str] = set()

@@ -30,6 +30,12 @@ class NotPostedHere(RequestRejected):
     key = "not_posted_here"
 
 
+class MessageUnreadable(RequestRejected):
+    """Discord does not let us read messages in this channel, so whose it is cannot be known."""
+
+    key = "message_unreadable"
+
+
 class StillDrawn(RequestRejected):
     """The message is that of a job that has not ended."""
 
@@ -179,7 +185,10 @@ async def _seen(interaction: Interaction, action: str, doomed: Doomed, message_i
     known = await interaction.client.services.storage.showings.of_job(doomed.job.id)
     if any(showing.message_id == message_id for showing in known):
         return None
-    message = await _message_of_ours(interaction, message_id)
+    try:
+        message = await _message_of_ours(interaction, message_id)
+    except MessageUnreadable:
+        return None
     if message is None:
         return None
     shown = set(images_in(message, interaction))
@@ -193,12 +202,17 @@ async def _seen(interaction: Interaction, action: str, doomed: Doomed, message_i
 
 
 async def _message_of_ours(interaction: Interaction, message_id: int) -> discord.Message | None:
-    """A message of ours in this channel; None if it is not there, not ours, or cannot be read."""
+    """A message of ours in this channel; None if it is not there, not ours, or Discord does not hand it over.
+
+    Raises `MessageUnreadable` where we lack the permissions to read it.
+    """
     channel = interaction.client.get_partial_messageable(
         customer_of(interaction).channel_id, guild_id=interaction.guild_id
     )
     try:
         message = await channel.fetch_message(message_id)
+    except discord.Forbidden as error:
+        raise MessageUnreadable from error
     except (discord.DiscordException, *CONNECTION_ERRORS):
         return None
     return message if _is_ours(interaction, message) else None

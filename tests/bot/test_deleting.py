@@ -303,6 +303,15 @@ async def test_a_forged_removal_is_for_moderators_and_for_messages_of_ours(world
     assert stands(world, note)
 
 
+async def test_where_the_bot_may_not_read_a_removal_says_so(world: World) -> None:
+    picture = await world.drawn("a boat --n 1")
+    path = f"/channels/{world.channel.id}/messages/{picture.id}"
+    world.env.inject_error("GET", path, status=403, code=50001, times=None)
+    said = (await forge(world, f"limner:remove_now:{picture.id}", by=world.moderator))[1]
+    assert "Read Message History" in said
+    assert stands(world, picture)
+
+
 @pytest.mark.parametrize(
     ("custom_id", "said"),
     [

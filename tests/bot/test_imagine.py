@@ -185,6 +185,16 @@ async def test_it_works_in_direct_messages(world: World) -> None:
     assert world.messages(channel)[-1].id == message.id
 
 
+async def test_where_they_are_not_wanted_direct_messages_take_no_orders(tmp_path: Path) -> None:
+    async with open_world(
+        tmp_path, settings=SETTINGS + "\n[limits]\ndirect_messages = false\n", working=False
+    ) as world:
+        said = private(await world.member.user.slash("imagine", prompt="a boat"))
+        assert said == "I take no orders in direct messages: draw in a server that I am in."
+        assert await world.app.services.storage.jobs.waiting() == []
+        assert "Queued" in (await world.imagine("a boat")).content
+
+
 async def test_autocomplete_searches_all_styles_prefix_first(world: World) -> None:
     async def offered(typed: str) -> list[str]:
         found = await world.member.autocomplete(world.channel, "imagine", "style", typed)
