@@ -1,15 +1,17 @@
 """All that is logged while tests run, by whichever process, searched for secrets and for what people typed.
 
 Each test logs as the product does, at debug, into one file for each process of pytest; what programs that a test starts
-write to stderr is captured by pytest and comes here with the test's report. At the end all of it is searched, and
-something found fails the run.
+write to stderr is captured by pytest and comes here with the test's report. Bots of drills write to files of their own,
+which are put in that file when the test is over. At the end all of it is searched, and something found fails the run.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,13 +21,14 @@ from typing import TextIO
 import pytest
 import structlog
 
+from bot.drills.house import LOGS
 from bot.logs import PROMPT_FIELDS, configure_logs
 
 FOLDER = "limner_logs"  # where the files are, as workers are told
 SHOWN = 5  # of what was found; the files have the rest
 # Secrets of the tests, and the shapes of real ones.
 SECRETS = re.compile(
-    r"a-good-token|simcord\.fake\.token|interaction-token|swordfish|hunter2"
+    r"a-good-token|a-token-for-drills|simcord\.fake\.token|interaction-token|swordfish|hunter2"
     r"|[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}"  # a bot's token
     r"|Bot [\w-]+\.[\w-]+\.[\w-]+"  # as it stands in a header
     r"|/(?:webhooks|interactions)/[0-9]+/(?!\[redacted\])[\w.-]{6,}"  # an interaction's, in an address
@@ -83,7 +86,11 @@ class LogWatch:
         worker = getattr(config, "workerinput", None)
         self._searches = worker is None  # and not a worker of another process
         self._folder = Path(tempfile.mkdtemp(prefix="limner-logs-") if worker is None else worker[FOLDER])
-        self._stream = (self._folder / f"{worker['workerid'] if worker else 'main'}.log").open("w", encoding="utf-8")
+        name = worker["workerid"] if worker else "main"
+        self._stream = (self._folder / f"{name}.log").open("w", encoding="utf-8")
+        self._drills = self._folder / f"{name}-drills"
+        self._drills.mkdir()
+        os.environ[LOGS] = str(self._drills)  # for what this process starts, too
         self._found: dict[str, None] = {}  # once each, in order: a test has several reports, each with all before it
 
     @pytest.hookimpl(optionalhook=True)
@@ -96,7 +103,15 @@ class LogWatch:
         """Name the test in the file, and let it log there."""
         self._stream.write(f"# {item.nodeid}\n")
         with watched(self._stream):
-            return (yield)
+            ended = yield
+        self._collect_drills()
+        return ended
+
+    def _collect_drills(self) -> None:
+        """What bots of drills have logged, into the file of all logs."""
+        for path in sorted(self._drills.iterdir()):
+            self._stream.write(path.read_text(encoding="utf-8", errors="replace") + "\n")
+            path.unlink()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """What the test and the programs that it started have printed; their logs stand in the files."""
@@ -132,6 +147,4 @@ class LogWatch:
                 terminalreporter.write_line(one)
             terminalreporter.write_line(f"{len(self._found)} in all; see {self._folder}")
         elif self._searches:
-            for path in self._folder.iterdir():
-                path.unlink()
-            self._folder.rmdir()
+            shutil.rmtree(self._folder)

@@ -19,13 +19,19 @@ def test_clean():
     logging.getLogger("discord").debug("POST /interactions/5/aW50ZXJhY3Rpb24/callback")
 """
 LEAKING = """
-import logging, subprocess, sys, structlog
+import asyncio, logging, subprocess, sys, structlog
+from bot.drills.house import open_house
 def test_a_secret_of_the_library():
     logging.getLogger("discord").debug("Authorization: Bot %s", "MTIzNDU2.abcdef.ghijkl")
 def test_what_people_typed():
     structlog.get_logger("bot").info("job_done", words="a red boat")
 def test_a_program_that_was_started():
     subprocess.run([sys.executable, "-c", "import sys; print('hunter' + '2', file=sys.stderr)"], check=True)
+def test_a_bot_of_a_drill(tmp_path):
+    async def drill():
+        async with open_house(tmp_path / "house") as house:
+            house.log.write_text('{"event": "a red boat", "level": "warning"}')
+    asyncio.run(drill())
 """
 
 
@@ -47,8 +53,8 @@ def test_a_run_with_a_leak_fails_though_its_tests_pass(tmp_path: Path, text: str
         assert (run.returncode, found) == (0, [])
     else:
         assert run.returncode == 1
-        assert "3 in all" in run.stdout
-        assert len(found) == 3
+        assert "4 in all" in run.stdout
+        assert len(found) == 4
 
 
 @pytest.mark.parametrize(
