@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -24,6 +26,9 @@ START_SECONDS = 60.0  # for an interpreter on a machine that is busy with someth
 HANG_SECONDS = 10.0  # of a worker; its interpreter has to come up in that time too, on a busy machine
 
 SETTINGS = """
+# The variable that names a folder to which each house's log goes at its end, for whoever searches all of them.
+LOGS = "DRILL_LOGS"
+
 [generation]
 devices = ["cpu"]
 preview_every = 5
@@ -47,6 +52,7 @@ interactions_per_minute = 10000
 [logs]
 level = "warning"
 """
+format = "json"
 
 
 class DrillStuck(Exception):
@@ -149,6 +155,11 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """A house on a database of its own; the bot is not started yet. Whatever runs at the end is killed."""
     _furnish(folder, settings)  # in no thread: alembic cannot migrate two databases at a time
+    def leave_log(self) -> None:
+        """Put the log where `LOGS` says, if it does."""
+        if LOGS in os.environ and self.log.exists():
+            shutil.copyfile(self.log, Path(os.environ[LOGS]) / uuid4().hex)
+
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(discord_server())
         house = House(folder=folder, discord=discord, hang_seconds=hang_seconds)
@@ -167,3 +178,4 @@ def _is_worker(process: psutil.Process) -> bool:
         return "generation.engine.worker" in process.cmdline()
     except psutil.Error:  # it has just ended
         return False
+        stack.callback(house.leave_log)
