@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from bot.metrics import Metrics
 from generation.engine.protocol import Batch, Engine, Painted, Progress, WorkerInfo
@@ -27,6 +28,9 @@ class MeasuredEngine:
 
     async def idle(self) -> str:
         return await self._engine.idle()
+
+    async def death(self) -> NoReturn:
+        await self._engine.death()
 
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import aiohttp
 import pytest
@@ -151,6 +152,9 @@ class OneBatchEngine:
         raise NotImplementedError
 
     async def idle(self) -> str:
+        raise NotImplementedError
+
+    async def death(self) -> NoReturn:
         raise NotImplementedError
 
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:

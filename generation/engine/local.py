@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from generation.catalogue import ModelSpec
 from generation.clock import Clock
@@ -61,8 +62,12 @@ class LocalEngine:
             for name, worker in self._workers.items():
                 if worker.state is WorkerState.IDLE:
                     return name
-            if all(worker.state is WorkerState.DEAD for worker in self._workers.values()):
-                raise EngineDead(detail="; ".join(worker.last_words for worker in self._workers.values()))
+            self._check_alive()
+            await self._changed.wait()
+
+    async def death(self) -> NoReturn:
+        while True:
+            self._check_alive()
             await self._changed.wait()
 
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
@@ -74,6 +79,11 @@ class LocalEngine:
     def pid(self, worker: str) -> int | None:
         """The worker's process, for `doctor` and for whoever wants to look at it; None between two processes."""
         return self._workers[worker].pid
+
+    def _check_alive(self) -> None:
+        """Raises `EngineDead`."""
+        if all(worker.state is WorkerState.DEAD for worker in self._workers.values()):
+            raise EngineDead(detail="; ".join(worker.last_words for worker in self._workers.values()))
 
     def _notify(self) -> None:
         """Wake those who wait for a change; the next to wait wait for the next change."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from generation.catalogue import EmbeddingSpec, LoraSpec, ModelSpec
 from generation.recipe import Recipe
@@ -102,6 +102,9 @@ class Engine(Protocol):
 
     async def idle(self) -> str:
         """Wait until some worker is idle; its name. Raises `EngineDead` when none will ever be."""
+
+    async def death(self) -> NoReturn:
+        """Wait until no worker will ever be idle again, and raise `EngineDead` then."""
 
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
         """Paint a batch on that idle worker.

@@ -121,12 +121,7 @@ class Dispatcher:
         """Call off a queued or running job, `by` a moderator or its owner (None). False: it had already ended."""
         if not await self._store.cancel(job_id, by=by):
             return False
-        self._queue.remove(job_id)
-        for running in self._running:
-            if job_id in running.picked:
-                running.cancelled.add(job_id)
-                if running.painting and not running.wanted_jobs():
-                    self._engine.cancel(running.worker.name)
+        self._drop(job_id)
         job = await self._store.get(job_id)
         if job is not None:
             self._listener.job_ended(job)
@@ -186,7 +181,7 @@ class Dispatcher:
                 await self._start_batch(info, tasks)
             else:
                 self._wake.clear()
-                await self._wake.wait()  # and ask again: the worker may have died meanwhile
+                await unless(self._wake, self._engine.death())  # and ask again: the worker may have died meanwhile
 
     async def _load(self) -> None:
         """Take in what the store remembers, however long it takes until it answers."""
@@ -320,11 +315,24 @@ class Dispatcher:
         for job in jobs:
             self._log.warning("lease_expired", job_id=job.id, attempt=job.attempt, status=job.status)
             if job.status is JobStatus.FAILED:
+                self._drop(job.id)
                 self._listener.job_ended(job)
         self._take_in([job for job in jobs if job.status is JobStatus.QUEUED])
 
+    def _drop(self, job_id: int) -> None:
+        """A job has ended early: nobody wants its pictures."""
+        self._queue.remove(job_id)
+        for running in self._running:
+            if job_id in running.picked:
+                running.cancelled.add(job_id)
+                if running.painting and not running.wanted_jobs():
+                    self._engine.cancel(running.worker.name)
+
     def _take_in(self, jobs: Sequence[Job]) -> None:
-        """Let queued jobs wait, except those that were picked since the store was asked."""
+        """Let queued jobs wait, except those that were picked since the store was asked.
+
+        One that is picked although its lease ran out waits again when its batch is settled.
+        """
         picked = {job_id for running in self._running for job_id in running.picked}
         for job in jobs:
             if job.id not in picked:

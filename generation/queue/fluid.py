@@ -11,6 +11,8 @@ import heapq
 from bisect import bisect_right
 from itertools import accumulate
 
+SMALL = 16  # entries of a heap that need no tidying
+
 
 class Fluid:
     """The virtual time, which is how much each of those who wait has been served since the beginning, in credits.
@@ -48,8 +50,15 @@ class Fluid:
 
     def remove(self, user_id: int, cost: int) -> None:
         """Somebody wants that much less; what they were served of it remains served."""
-        if user_id in self._done:
-            self._set(user_id, self._done[user_id] - cost)
+        if user_id not in self._done:
+            return
+        done = self._done[user_id] - cost
+        if done > self.time:
+            self._set(user_id, done)
+        else:
+            self._sums = None
+            del self._done[user_id]
+            self._tidy()
 
     def serve(self, work: float) -> None:
         """Give that much work away. What nobody wants is lost."""
@@ -67,6 +76,13 @@ class Fluid:
         self._sums = None
         self._done[user_id] = done
         heapq.heappush(self._next, (done, user_id))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep what no longer counts from outgrowing what does, where nothing is ever served."""
+        if len(self._next) > 2 * len(self._done) + SMALL:
+            self._next = [(done, user_id) for user_id, done in self._done.items()]
+            heapq.heapify(self._next)
 
     def _drop_done(self) -> bool:
         """Let go of those who have been served all they wanted; whether anybody is left."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import heapq
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from generation.catalogue import Catalogue
 from generation.engine.protocol import WorkerInfo
 from generation.errors import UnknownName
 from generation.job import Job, Priority
-from generation.queue.fluid import Fluid
+from generation.queue.fluid import SMALL, Fluid
 
 # Two default grids of four (in credits, of one person's service): enough to fill a batch from the jobs of two people.
 LEAD = 8
@@ -94,7 +95,9 @@ class QueuedJob:
 class FairQueue:
     """The jobs that wait. Pure and synchronous; the same calls give the same picks.
 
-    Costs are in credits, at least 1. Adding and removing take O(log n), a pick O(`WINDOW` log n).
+    Costs are in credits, at least 1. Where n people wait, adding and removing take O(log n) in the mean (a person's own
+    jobs are a sorted list, too short to matter) and a pick O(n log n): it looks at `WINDOW` of them, but to know how
+    long these may be delayed, the work of all is sorted once.
     """
 
     def __init__(self) -> None:
@@ -148,8 +151,7 @@ class FairQueue:
             return
         self._paused.add(guild_id)
         for job in [job for job in self._jobs.values() if job.guild_id == guild_id and job.id not in self._held]:
-            self._lanes[job.priority].remove(job)
-            self._held[job.id] = job
+            self._hold(job)
 
     def resume(self, guild_id: int | None) -> None:
         """Undo that `pause`: other ones stay. Who was held back is served as if they came back to the queue now."""
@@ -159,7 +161,7 @@ class FairQueue:
         self._paused.discard(guild_id)
         for job in [job for job in self._held.values() if job.guild_id == guild_id]:
             del self._held[job.id]
-            self._lanes[job.priority].add(job)
+            self._lanes[job.priority].release(job)
 
     def paused(self, job_id: int) -> bool:
         """Whether a job waits for a `resume`."""
@@ -177,26 +179,28 @@ class FairQueue:
         if job.id in self._jobs:
             return
         self._jobs[job.id] = job
+        self._lanes[job.priority].add(job)
         if job.guild_id in self._paused:
-            self._held[job.id] = job
-        else:
-            self._lanes[job.priority].add(job)
+            self._hold(job)
 
     def give_back(self, job: QueuedJob) -> None:
-        """Let a picked job wait again: its owner was not served after all."""
+        """Let a picked job wait again: its owner was not served after all. Of several, in whatever order."""
+        if job.id in self._jobs:
+            return
+        self._jobs[job.id] = job
+        self._lanes[job.priority].give_back(job)
         if job.guild_id in self._paused:
-            self.add(job)
-        elif job.id not in self._jobs:
-            self._jobs[job.id] = job
-            self._lanes[job.priority].give_back(job)
+            self._hold(job)
 
     def remove(self, job_id: int) -> bool:
         """Take a job out unserved. False: it does not wait here."""
         job = self._jobs.pop(job_id, None)
         if job is None:
             return False
-        if self._held.pop(job_id, None) is None:
-            self._lanes[job.priority].remove(job)
+        lane = self._lanes[job.priority]
+        if self._held.pop(job_id, None) is not None:
+            lane.release(job)
+        lane.remove(job)
         return True
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
@@ -215,6 +219,10 @@ class FairQueue:
                 return batch
         return ()
 
+    def _hold(self, job: QueuedJob) -> None:
+        self._held[job.id] = job
+        self._lanes[job.priority].hold(job)
+
 
 _Turn: TypeAlias = tuple[float, int, int]  # virtual finish, job id, user id: sorts into the fair order
 
@@ -224,7 +232,7 @@ class _Lane:
 
     def __init__(self) -> None:
         self._jobs: dict[int, QueuedJob] = {}
-        self._lines: dict[int, list[int]] = {}  # user → heap of job ids, some of them removed meanwhile
+        self._lines: dict[int, list[int]] = {}  # user → job ids, sorted
         self._came: dict[int, tuple[float, float]] = {}  # job → virtual time, and work picked by then
         self._served: dict[int, float] = {}  # user → virtual finish of what was picked of theirs
         self._turns: list[_Turn] = []  # heap; a turn counts only while it is its user's entry in `_current`
@@ -232,11 +240,12 @@ class _Lane:
         self._fluid = Fluid()
         self._work = 0.0  # that was picked so far
         self._skips = 0
+        self._held = 0  # jobs that would be here if they were not paused
 
     def copy(self) -> _Lane:
         twin = copy.copy(self)
         twin._jobs = dict(self._jobs)
-        twin._lines = {user_id: list(line) for user_id, line in self._lines.items()}
+        twin._lines = {user_id: line.copy() for user_id, line in self._lines.items()}
         twin._came = dict(self._came)
         twin._served = dict(self._served)
         twin._turns = list(self._turns)
@@ -252,11 +261,27 @@ class _Lane:
         self._fluid.remove(job.user_id, job.cost)
         if job.user_id in self._served:
             self._served[job.user_id] -= job.cost
-        self._let_wait(job, since=self._served.get(job.user_id, self._fluid.time))
+        since = self._served.get(job.user_id, self._fluid.time)
+        # Earlier jobs of theirs that were given back before this one were charged for it until now.
+        line = self._lines.get(job.user_id, [])
+        for job_id in line[: bisect_left(line, job.id)]:
+            came, work = self._came[job_id]
+            self._came[job_id] = min(came, since), work
+        self._let_wait(job, since=since)
 
     def remove(self, job: QueuedJob) -> None:
         self._fluid.remove(job.user_id, job.cost)
         self._forget(job)
+        self._tidy()
+
+    def hold(self, job: QueuedJob) -> None:
+        """Leave a job out until `release`. What its owner was served is not forgotten meanwhile."""
+        self._held += 1
+        self.remove(job)
+
+    def release(self, job: QueuedJob) -> None:
+        self._held -= 1
+        self.add(job)
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
         self._drop_outdated()
@@ -348,8 +373,9 @@ class _Lane:
         self._jobs[job.id] = job
         self._came[job.id] = (since, self._work)
         self._fluid.add(job.user_id, job.cost)
-        heapq.heappush(self._lines.setdefault(job.user_id, []), job.id)
+        insort(self._lines.setdefault(job.user_id, []), job.id)
         self._update_turn(job.user_id)
+        self._tidy()
 
     def _take(self, job: QueuedJob) -> None:
         """Take out a job that will be served."""
@@ -358,17 +384,17 @@ class _Lane:
 
     def _forget(self, job: QueuedJob) -> None:
         del self._jobs[job.id], self._came[job.id]
+        line = self._lines[job.user_id]
+        del line[bisect_left(line, job.id)]
         self._update_turn(job.user_id)
-        if not self._jobs:  # everybody had all that they wanted: nobody is ahead of anybody
+        if not self._jobs and not self._held:  # everybody had all that they wanted: nobody is ahead of anybody
             self._served.clear()
 
     def _update_turn(self, user_id: int) -> None:
         """Bring a person's turn up to date with the first of their jobs."""
-        line = self._lines.get(user_id, [])
-        while line and line[0] not in self._jobs:
-            heapq.heappop(line)
+        line = self._lines[user_id]
         if not line:
-            self._lines.pop(user_id, None)
+            del self._lines[user_id]
             self._current.pop(user_id, None)
             return
         job = self._jobs[line[0]]
@@ -377,6 +403,12 @@ class _Lane:
         if self._current.get(user_id) != turn:
             self._current[user_id] = turn
             heapq.heappush(self._turns, turn)
+
+    def _tidy(self) -> None:
+        """Keep outdated turns from outnumbering those that count, where nothing is ever picked. Not during a pick."""
+        if len(self._turns) > 2 * len(self._current) + SMALL:
+            self._turns = list(self._current.values())
+            heapq.heapify(self._turns)
 
 
 def _closeness(job: QueuedJob, worker: WorkerInfo) -> int:

@@ -15,8 +15,8 @@ from generation.queue.policy import QueuedJob
 class RunningBatch:
     """The jobs that were picked for a worker, from the pick until the last of them is settled.
 
-    `jobs` are those that were really leased and can be painted; `cancelled` the ids whose owners called them off.
-    `now` is seconds of a monotonic clock throughout.
+    `jobs` are those that were really leased and can be painted; `cancelled` the ids that were called off, or failed
+    meanwhile because their lease ran out. `now` is seconds of a monotonic clock throughout.
     """
 
     def __init__(self, worker: WorkerInfo, picked: Sequence[QueuedJob], *, expected_seconds: float, now: float) -> None:

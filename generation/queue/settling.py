@@ -62,7 +62,9 @@ class Settling:
                 return
             spoiler = verdict is Verdict.SPOILER
             done = await self._store.finish(job.id, worker=running.worker.name, pictures=pictures, spoiler=spoiler)
-            if done is not None:
+            if done is None:
+                await self._take_up(job.id)
+            else:
                 self._trouble.over()
                 self._listener.job_ended(done)
         if attempt.error is not None:
@@ -86,11 +88,15 @@ class Settling:
             if self._on_blocked is not None:
                 self._on_blocked(job, score)
             await self._follow(job.id)
+        else:
+            await self._take_up(job.id)
 
     async def fail(self, running: RunningBatch, job: Job, *, error: str) -> None:
         """The job can never be painted; `error` is the key that it is stored with."""
         if await self._store.fail(job.id, error=error, worker=running.worker.name):
             await self._follow(job.id)
+        else:
+            await self._take_up(job.id)
 
     async def try_again(
         self, running: RunningBatch, error: Exception, *, useless: bool = False, only: Job | None = None
@@ -112,6 +118,15 @@ class Settling:
             await self._store.hand_back(running.ids, worker=running.worker.name)
         for job_id in running.ids:
             self._queue.give_back(running.picked[job_id])
+
+    async def _take_up(self, job_id: int) -> None:
+        """A job is not ours any more. If its lease ran out it waits again, and nobody else lets it wait here.
+
+        Whoever ended it has told so.
+        """
+        job = await self._store.get(job_id)
+        if job is not None and job.status is JobStatus.QUEUED:
+            self._queue.give_back(QueuedJob.of(job, self._catalogue))
 
     async def _follow(self, job_id: int) -> None:
         """Do what a job's status asks for now that it was settled. Of a cancelled one, `Dispatcher.cancel` tells."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from generation.engine.protocol import Batch, Painted, Picture, Progress, WorkerInfo, WorkerState
 from generation.errors import (
@@ -57,11 +58,15 @@ class ScriptedEngine:
 
     async def idle(self) -> str:
         while True:
-            if self.dead:
-                raise EngineDead(detail="scripted")
+            self._check_alive()
             for name, seat in self._seats.items():
                 if seat.info.state is WorkerState.IDLE:
                     return name
+            await self._changed.wait()
+
+    async def death(self) -> NoReturn:
+        while True:
+            self._check_alive()
             await self._changed.wait()
 
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
@@ -127,6 +132,10 @@ class ScriptedEngine:
         if "bug" in words:
             raise RuntimeError("nobody foresaw this")
         on_progress(Progress(step=2, steps=2))
+
+    def _check_alive(self) -> None:
+        if self.dead:
+            raise EngineDead(detail="scripted")
 
     def _become(self, seat: _Seat, state: WorkerState) -> None:
         seat.info = replace(seat.info, state=state)

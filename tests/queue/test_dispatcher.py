@@ -15,7 +15,8 @@ from generation.engine.protocol import WorkerState
 from generation.errors import EngineDead, LimnerError
 from generation.job import Job, JobStatus
 from generation.queue.dispatcher import SOURCE_GONE, QueueSettings
-from tests.queue.bench import Bench, at_work, new_bench, order, until
+from generation.safety import SafetyPolicy, Verdict
+from tests.queue.bench import QUICK, Bench, at_work, new_bench, order, until
 from tests.queue.memory_store import MemoryStore
 
 DONE, FAILED, CANCELLED = JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED
@@ -25,6 +26,16 @@ class FilesUnwritable(LimnerError):
     """As the real store raises it when the disk is full."""
 
     key = "files_unwritable"
+
+
+BRIEF = dataclasses.replace(QUICK, lease_seconds=0.3)
+
+
+class NeverRenewed(MemoryStore):
+    """Whose leases run out: a database that answers too late."""
+
+    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
+        pass
 
 
 def errors(ended: Sequence[Job]) -> dict[int, str | None]:
@@ -321,6 +332,36 @@ class TestTroubleWithTheStore:
         assert bench.ear.ends() == {job.id: DONE}
         assert bench.store.jobs[job.id].attempt == 2
 
+    @pytest.mark.parametrize("prompt", ["wait", "wait score:0.9"])
+    async def test_a_lease_that_ran_out_while_its_job_was_painted_leaves_it_waiting_and_not_forgotten(
+        self, prompt: str
+    ) -> None:
+        safety = SafetyPolicy(threshold=0.5, action=Verdict.BLOCK, age_restricted_action=Verdict.BLOCK)
+        bench = new_bench(settings=BRIEF, store=NeverRenewed(SystemClock()), safety=safety)
+        async with at_work(bench):
+            job = bench.submit(order(prompt if "score" in prompt else f"{prompt} score:0.1"))
+            await until(lambda: bool(bench.ear.progress))
+            await until(lambda: bench.store.jobs[job.id].status is JobStatus.QUEUED)
+            assert bench.dispatcher.depth() == 0
+            bench.engine.release.set()
+            await bench.end_of(job)
+        assert bench.ear.ends() == {job.id: FAILED if "0.9" in prompt else DONE}
+        assert bench.store.jobs[job.id].attempt == 2
+        assert len(bench.engine.batches) == 2
+
+    async def test_a_lease_that_ran_out_after_the_last_attempt_ends_the_job_once_and_stops_the_painting(self) -> None:
+        bench = new_bench(settings=BRIEF, store=NeverRenewed(SystemClock()))
+        async with at_work(bench):
+            job = bench.store.order(order("wait"))
+            bench.store.jobs[job.id] = job = dataclasses.replace(job, attempt=2)
+            bench.dispatcher.submit(job)
+            await until(lambda: bool(bench.ear.progress))
+            await bench.end_of(job)
+            await until(lambda: not bench.dispatcher.running())
+        assert errors(bench.ear.ended) == {job.id: "worker_lost"}
+        assert bench.ear.ends() == {job.id: FAILED}
+        assert bench.engine.cancels == ["here/cpu"]
+
 
 class TestStop:
     async def test_what_runs_may_finish(self) -> None:
@@ -360,6 +401,20 @@ class TestStop:
             with pytest.raises(EngineDead):
                 await bench.run
         assert {bench.store.jobs[job.id].status for job in (running, queued)} == {JobStatus.QUEUED}
+
+    @pytest.mark.parametrize("drained", [False, True])
+    async def test_a_dead_engine_ends_the_run_though_nothing_is_to_be_drawn(self, drained: bool) -> None:
+        bench = new_bench()
+        if drained:
+            bench.dispatcher.pause(None)
+            bench.submit(order("red"))
+        async with asyncio.timeout(10):
+            bench.start()
+            await asyncio.sleep(0.05)
+            bench.engine.die()
+            assert bench.run is not None
+            with pytest.raises(EngineDead):
+                await bench.run
 
 
 async def test_leases_are_renewed_while_a_batch_gives_no_sign() -> None:

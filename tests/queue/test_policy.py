@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -89,6 +91,12 @@ def drained(queue: FairQueue, *, held: WorkerInfo | None = None) -> list[tuple[Q
     return batches
 
 
+def turns(queue: FairQueue) -> list[int]:
+    """Whose jobs are picked, one after the other, by a worker that holds nothing."""
+    queue = queue.copy()
+    return [batch[0].user_id for batch in iter(lambda: queue.pick(worker()), ())]
+
+
 def ids(batches: list[tuple[QueuedJob, ...]]) -> list[list[int]]:
     return [[each.id for each in batch] for batch in batches]
 
@@ -161,6 +169,51 @@ def test_a_job_given_back_is_the_first_of_its_owner_and_not_charged() -> None:
     (picked,) = queue.pick(worker())
     queue.give_back(picked)
     assert ids(drained(queue)) == [[1], [3], [2]]
+
+
+@given(st.permutations(range(1, 4)), st.tuples(*[st.integers(1, 3)] * 3))
+def test_several_jobs_given_back_cost_their_owner_nothing_in_whatever_order(
+    order: list[int], costs: tuple[int, ...]
+) -> None:
+    mine = [job(n, 1, cost=cost) for n, cost in enumerate(costs, start=1)]
+    others = [job(n, n, cost=3, model="other", pixels=ROOM) for n in range(4, 12)]
+    queue = filled([*mine, *others])
+    batch = {each.id for each in queue.pick(worker("sdxl"))}
+    alone = {each.id: replace(each, alone=each.id in batch) for each in mine}  # as after a failure
+    for job_id in order:
+        if job_id in batch:
+            queue.give_back(alone[job_id])
+    assert turns(queue) == turns(filled([*alone.values(), *others]))
+
+
+def test_who_is_given_back_while_their_server_is_paused_is_not_charged() -> None:
+    firsts = [job(n, n, cost=6, pixels=ROOM, guild_id=7 if n == 1 else None) for n in range(1, 12)]
+    queue = filled([*firsts, *(job(100 + n, n, cost=4, pixels=ROOM) for n in range(2, 12))])
+    (picked,) = queue.pick(worker())
+    queue.pause(7)
+    queue.give_back(picked)
+    queue.resume(7)
+    assert turns(queue).index(1) == 10  # after the first job of each of the others, and before their second
+
+
+def test_a_pause_makes_nobody_forget_who_was_served() -> None:
+    queue = filled([job(1, 1, cost=8, pixels=ROOM), *(job(n, 2, cost=8, guild_id=7, pixels=ROOM) for n in (2, 3))])
+    assert queue.pick(worker())[0].id == 1
+    queue.pause(7)
+    queue.resume(7)
+    queue.add(job(4, 1, cost=6, pixels=ROOM))
+    assert [queue.pick(worker())[0].id for _ in range(3)] == [2, 4, 3]
+
+
+def test_orders_that_are_called_off_leave_nothing_behind_where_nothing_is_ever_picked() -> None:
+    def size_after(orders: int) -> int:
+        queue = filled([job(1, 1, cost=9, priority=Priority.RELAX)])
+        for n in range(2, orders):
+            queue.add(job(n, 1 + n % 7, cost=1 + n % 5, priority=Priority.RELAX))
+            queue.remove(n)
+        return len(pickle.dumps(queue))
+
+    assert size_after(5000) < 2 * size_after(200)
 
 
 @given(many_jobs(priorities=True))
@@ -377,9 +430,7 @@ def test_a_paused_job_may_be_called_off_or_given_back() -> None:
 
 
 @given(many_jobs(priorities=True), st.integers(0, 10), st.sets(st.sampled_from([None, 7, 8])))
-def test_pausing_and_resuming_loses_nothing_and_nobody_gains_turns(
-    jobs: list[QueuedJob], picks: int, paused: set[int | None]
-) -> None:
+def test_pausing_and_resuming_loses_nothing(jobs: list[QueuedJob], picks: int, paused: set[int | None]) -> None:
     queue = filled(jobs)
     for guild_id in paused:
         queue.pause(guild_id)
@@ -389,3 +440,39 @@ def test_pausing_and_resuming_loses_nothing_and_nobody_gains_turns(
         queue.resume(guild_id)
     late = [each for batch in drained(queue) for each in batch]
     assert sorted(each.id for each in (*early, *late)) == [each.id for each in jobs]
+
+
+@given(many_jobs(), st.integers(0, 5), st.integers(0, 5))
+def test_nobody_gains_turns_by_a_pause(jobs: list[QueuedJob], before: int, during: int) -> None:
+    """Who was held back, or given back meanwhile, is served no more than those who waited all the time."""
+    queue = filled(jobs)
+    held = {each.user_id for each in jobs if each.guild_id == 7}
+    left = Counter(each.user_id for each in jobs)
+    served: Counter[int] = Counter()
+
+    def pick() -> tuple[QueuedJob, ...]:
+        waiting = {user_id for user_id, count in left.items() if count}
+        batch = queue.pick(worker())
+        for each in batch:
+            served[each.user_id] += each.cost
+            left[each.user_id] -= 1
+        for one in waiting & held:
+            for other in waiting - held:
+                assert served[one] - served[other] <= LEAD + 2 * MAX_COST
+        return batch
+
+    last: tuple[QueuedJob, ...] = ()
+    for _ in range(before):
+        last = pick()
+    queue.pause(7)
+    for each in last:
+        queue.give_back(each)
+        served[each.user_id] -= each.cost
+        left[each.user_id] += 1
+    for _ in range(during):
+        pick()
+    queue.resume(7)
+    while pick():
+        pass
+    assert not queue.ready
+    assert not +left
