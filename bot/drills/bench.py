@@ -9,14 +9,16 @@ drills together:
 - `orders`: jobs that were ordered; `done`, `cancelled` and `failed` are how they ended, the last with a refund (also a
   job that three kills in a row have hit).
 - `lost`: orders that were promised to a person and came to nothing that this person was shown, and whatever else a
-  drill asks for and did not find: an answer in time, a bot that goes on, a job that fails alone. To be 0.
+  drill asks for and did not find: an answer in time, a bot that goes on and does not grow, a job that fails alone. To
+  be 0.
 - `duplicated`: jobs beside the one of an order, and messages beside the one of a job. To be 0.
 - `credit_drift`: credits that were taken or given back where they should not have been. To be 0.
 - `calls_failed`: calls to Discord that were made to fail: with 500, 429, 403, 404 and 413, unheard, or with the answer
   lost.
 - `crowd_answer_p50_ms`, `crowd_answer_p99_ms`, `crowd_late`: 1,000 orders in a minute by 200 members: from Discord's
-  sending an interaction to the bot's first answer, and how many had none within three seconds.
-- `soak_megabytes`, `soak_handles`: by how much the bot and its worker grew from the second third of a soak to the last.
+  sending an interaction to the bot's first answer, and how many had none within three seconds, which are lost.
+- `soak_megabytes`, `soak_handles`: by how much the bot and its worker grew from the second third of a soak to
+  the last. More than `crowd.MOST_MEGABYTES` or `crowd.MOST_HANDLES` counts as lost.
 - `seconds`: how long all of it took.
 
 What was found wrong is said on stderr, in words.

@@ -6,6 +6,7 @@ import asyncio
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,9 @@ from bot.drills.settled import settled
 from bot.drills.verdict import Verdict
 
 MEGABYTE = 2**20
+# What a bot and its worker may grow by from one third of a soak to the next. At about four orders a second a leak of
+# one handle, or of thirty kilobytes, an order goes beyond it in a minute; pools and caches that still fill do not.
+MOST_MEGABYTES, MOST_HANDLES = 7.0, 6
 
 
 async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> Verdict:
@@ -37,6 +41,8 @@ async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> V
         if missing := orders - verdict.orders:
             verdict.lose(f"{missing} of {orders} orders were not taken", missing)
         verdict.figures = _answers(told)
+        if late := int(verdict.figures["crowd_late"]):
+            verdict.lose(f"{late} of {orders} orders had no answer within {ANSWER_SECONDS:g} seconds", late)
         return verdict
 
 
@@ -44,6 +50,7 @@ async def soak(folder: Path, *, seconds: float) -> Verdict:
     """A steady load for so long, with everything that people do; what the bot holds is looked at all the while.
 
     Figures: `soak_megabytes` and `soak_handles`, by which it grew from the second third to the last, by their medians.
+    Beyond `MOST_MEGABYTES` or `MOST_HANDLES` it is lost.
     """
     async with open_house(folder) as house:
         await house.started()
@@ -57,13 +64,7 @@ async def soak(folder: Path, *, seconds: float) -> Verdict:
         verdict = await settled(house)
         if verdict.failed:
             verdict.lose(f"{verdict.failed} jobs failed, and nothing had gone wrong", verdict.failed)
-        third = len(held) // 3
-        middle, last = held[third : 2 * third], held[2 * third :]
-        memory, handles = (
-            statistics.median(sample[which] for sample in last) - statistics.median(sample[which] for sample in middle)
-            for which in (0, 1)
-        )
-        verdict.figures = {"soak_megabytes": memory, "soak_handles": handles}
+        _look_for_leaks(verdict, held)
         return verdict
 
 
@@ -79,6 +80,21 @@ async def _watch(house: House, seconds: float) -> list[tuple[float, int]]:
         except psutil.NoSuchProcess:
             continue
     return held
+
+
+def _look_for_leaks(verdict: Verdict, held: Sequence[tuple[float, int]]) -> None:
+    """Caches fill in the first third; what still grows after it by more than these bounds grows for ever."""
+    third = len(held) // 3
+    middle, last = held[third : 2 * third], held[2 * third :]
+    memory, handles = (
+        statistics.median(sample[which] for sample in last) - statistics.median(sample[which] for sample in middle)
+        for which in (0, 1)
+    )
+    if memory > MOST_MEGABYTES:
+        verdict.lose(f"it grew by {memory:.1f} MB from the second third to the last, more than {MOST_MEGABYTES:g}")
+    if handles > MOST_HANDLES:
+        verdict.lose(f"it held {handles:g} files more in the last third than in the second: at most {MOST_HANDLES}")
+    verdict.figures = {"soak_megabytes": memory, "soak_handles": handles}
 
 
 def _answers(deeds: list[Deed]) -> dict[str, float]:

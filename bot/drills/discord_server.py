@@ -82,7 +82,7 @@ class DiscordServer:
         self._verbs: dict[str, Callable[[Call], Any]] = {
             "answer": self._answer,
             "get_answer": lambda call: self._original(call).payload(),
-            "edit_answer": lambda call: self._change(self._original(call), call),
+            "edit_answer": self._edit_answer,
             "delete_answer": lambda call: self._delete(self._original(call)),
             "follow_up": self._follow_up,
             "send": self._send,
@@ -199,6 +199,14 @@ class DiscordServer:
         if message is None:
             raise Refused(404, 10008)
         return message
+
+    def _edit_answer(self, call: Call) -> Any:
+        message = self._original(call)
+        told = self._change(message, call)
+        deed = self._deed(call.found[0])
+        # Of a button the message may be another order's.
+        deed.queued |= deed.answer == payloads.DEFERRED_ANSWER and bool(message.cancellable)
+        return told
 
     def _follow_up(self, call: Call) -> Any:
         deed = self._deed(call.found[0])

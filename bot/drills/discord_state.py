@@ -40,6 +40,12 @@ class Message:
             if "custom_id" in item
         ]
 
+    @property
+    def cancellable(self) -> tuple[int, ...]:
+        """The jobs on their way that its buttons end."""
+        found = [button.split(":") for button in self.custom_ids() if button.startswith("limner:cancel:")]
+        return tuple(int(parts[2]) for parts in found)
+
     def payload(self) -> dict[str, Any]:
         """As Discord tells of it."""
         return payloads.message(
@@ -57,7 +63,7 @@ class Deed:
     """An interaction: somebody types a command, presses a button, fills in a form. Times are of a monotonic clock.
 
     `on` is the message of the button, `answer` the type of our first answer, `message_id` the message that it made or
-    changes.
+    changes. `queued`: an edit of a deferred answer said that a job is on its way.
     """
 
     id: int
@@ -70,11 +76,12 @@ class Deed:
     answer: int | None = None
     answered_at: float = 0.0
     message_id: int | None = None
+    queued: bool = False
 
     @property
     def promised(self) -> bool:
-        """Whether the person saw an answer that says more than that one is on its way: the first was a message."""
-        return self.answer == payloads.ANSWER
+        """Whether the person saw an answer that says more than that one is on its way."""
+        return self.answer == payloads.ANSWER or self.queued
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,16 +19,17 @@ from bot.config import PROGRAM_FOLDER
 from bot.config_sections import SQLITE
 from bot.drills import payloads
 from bot.drills.discord_server import DiscordServer, discord_server, until
+from bot.drills.painter import BATCHES
 from storage.migrations import migrate
 from storage.storage import Storage, open_storage
 
 START_SECONDS = 60.0  # for an interpreter on a machine that is busy with something else
 HANG_SECONDS = 10.0  # of a worker; its interpreter has to come up in that time too, on a busy machine
 
-SETTINGS = """
 # The variable that names a folder to which each house's log goes at its end, for whoever searches all of them.
 LOGS = "DRILL_LOGS"
 
+SETTINGS = """
 [generation]
 devices = ["cpu"]
 preview_every = 5
@@ -51,8 +52,8 @@ interactions_per_minute = 10000
 
 [logs]
 level = "warning"
-"""
 format = "json"
+"""
 
 
 class DrillStuck(Exception):
@@ -92,9 +93,23 @@ class House:
         assert self.bot is not None
         return psutil.Process(self.bot.pid)
 
+    @property
+    def batches(self) -> list[list[int]]:
+        """The jobs of each batch that its workers began, in order."""
+        notes = self._batches.read_text() if self._batches.exists() else ""
+        return [[int(job) for job in line.split()] for line in notes.splitlines()]
+
+    @property
+    def _batches(self) -> Path:
+        return self.folder / "batches"
+
     def start(self) -> None:
         """Start the bot; returns at once."""
-        environment = {"DISCORD_TOKEN": payloads.TOKEN, "LIMNER_DISCORD__API_URL": self.discord.url}
+        environment = {
+            "DISCORD_TOKEN": payloads.TOKEN,
+            "LIMNER_DISCORD__API_URL": self.discord.url,
+            BATCHES: str(self._batches),
+        }
         with self.log.open("a") as log:
             self.bot = subprocess.Popen(
                 [
@@ -140,6 +155,11 @@ class House:
         async with open_storage(database=f"{SQLITE}{self.database}", files=self.folder / "files") as storage:
             yield storage
 
+    def leave_log(self) -> None:
+        """Put the log where `LOGS` says, if it does."""
+        if LOGS in os.environ and self.log.exists():
+            shutil.copyfile(self.log, Path(os.environ[LOGS]) / uuid4().hex)
+
     def last_words(self) -> str:
         """The end of what the bot logged."""
         return self.said()[-3000:]
@@ -155,14 +175,10 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """A house on a database of its own; the bot is not started yet. Whatever runs at the end is killed."""
     _furnish(folder, settings)  # in no thread: alembic cannot migrate two databases at a time
-    def leave_log(self) -> None:
-        """Put the log where `LOGS` says, if it does."""
-        if LOGS in os.environ and self.log.exists():
-            shutil.copyfile(self.log, Path(os.environ[LOGS]) / uuid4().hex)
-
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(discord_server())
         house = House(folder=folder, discord=discord, hang_seconds=hang_seconds)
+        stack.callback(house.leave_log)
         stack.push_async_callback(house.kill)
         yield house
 
@@ -178,4 +194,3 @@ def _is_worker(process: psutil.Process) -> bool:
         return "generation.engine.worker" in process.cmdline()
     except psutil.Error:  # it has just ended
         return False
-        stack.callback(house.leave_log)

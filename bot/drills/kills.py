@@ -46,6 +46,7 @@ async def drill(folder: Path, *, kills: int, seed: int) -> Verdict:
             await asyncio.gather(busy, return_exceptions=True)
         await house.must(lambda: house.discord.connected, START_SECONDS)
         verdict = await settled(house)
+        verdict.acts = people.done
         verdict.figures = {"bot_kills": bots, "worker_kills": kills - bots}
         return verdict
 

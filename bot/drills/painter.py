@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
 
@@ -23,6 +24,8 @@ from generation.picture import encode_png
 
 STEP_SECONDS, SLOW_SECONDS = 0.002, 0.1
 PREVIEW_SIZE = (16, 16)
+# The variable that names a file in which each batch is noted: a line with its jobs, before anything goes wrong.
+BATCHES = "DRILL_BATCHES"
 
 
 class DrillPainter:
@@ -39,6 +42,9 @@ class DrillPainter:
     def paint(self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
         """Step by step, as a model would."""
         started = time.perf_counter()
+        if BATCHES in os.environ:
+            with Path(os.environ[BATCHES]).open("a") as notes:
+                notes.write(" ".join(str(task.job_id) for task in batch.tasks) + "\n")
         words = {word for task in batch.tasks for word in task.recipe.prompt.split()}
         steps = batch.tasks[0].recipe.num_inference_steps
         for step in range(1, steps + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,8 +21,8 @@ class Verdict:
     """`orders` that were taken; of these those `lost`, those `duplicated`, and credits that are not where they belong.
 
     Lost: promised to a person and not there, never ended, or ended without the person being shown how. Duplicated: two
-    jobs for one order, or another message that shows a job beside its one. `failed` jobs ended with a refund. `figures`
-    are what a drill measured besides, and `details` says what is wrong, for people.
+    jobs for one order, or another message that shows a job beside its one. `failed` jobs ended with a refund. `acts` is
+    what people did, by name, `figures` are what a drill measured besides, and `details` says what is wrong, for people.
     """
 
     orders: int = 0
@@ -31,6 +32,7 @@ class Verdict:
     lost: int = 0
     duplicated: int = 0
     credit_drift: int = 0
+    acts: Counter[str] = field(default_factory=Counter)
     figures: dict[str, float] = field(default_factory=dict)
     details: list[str] = field(default_factory=list)
 
@@ -44,6 +46,7 @@ class Verdict:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for figure, value in other.figures.items():
             self.figures[figure] = self.figures.get(figure, 0) + value
+        self.acts += other.acts
         self.details += other.details
 
     def lose(self, detail: str, count: int = 1) -> None:
@@ -113,15 +116,10 @@ def _messages_by_job(discord: DiscordState) -> dict[int, set[int]]:
     """Which public messages show a job: its pictures, or the button that ends it."""
     shown: dict[int, set[int]] = {}
     for message in discord.public():
-        for job_id in (*_results(message), *_cancellable(message)):
+        for job_id in (*_results(message), *message.cancellable):
             shown.setdefault(job_id, set()).add(message.id)
     return shown
 
 
 def _results(message: Message) -> list[int]:
     return [int(match[1]) for name in message.files if (match := _RESULT.fullmatch(name))]
-
-
-def _cancellable(message: Message) -> list[int]:
-    found = [button.split(":") for button in message.custom_ids() if button.startswith("limner:cancel:")]
-    return [int(parts[2]) for parts in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.drills.house import open_house
@@ -23,10 +24,11 @@ async def worker_hangs(folder: Path, *, how: str) -> Verdict:
 
 async def out_of_memory(folder: Path) -> Verdict:
     """A batch is too much because of one job: it alone fails, those beside it are drawn without it."""
-    return await _one_bad_job(folder, "huge", expected=OutOfMemory.key)
+    return await _one_bad_job(folder, "huge", expected=OutOfMemory.key, splits=True)
 
 
-async def _one_bad_job(folder: Path, word: str, *, expected: str) -> Verdict:
+async def _one_bad_job(folder: Path, word: str, *, expected: str, splits: bool = False) -> Verdict:
+    """`splits`: what is looked for too is that it was begun in one batch with others, which was split."""
     async with open_house(folder, hang_seconds=HANG_SECONDS) as house:
         await house.started()
         people = People(house.discord, random.Random(0), count=MEMBERS)
@@ -39,8 +41,22 @@ async def _one_bad_job(folder: Path, word: str, *, expected: str) -> Verdict:
         assert bad is not None
         async with house.storage() as storage:
             accounts = await storage.books.accounts()
+        if splits:
+            _look_for_a_split(verdict, house.batches, max(account.job.id for account in accounts))
         for account in accounts:
             error = expected if account.request_key == str(bad.id) else None
             if account.job.error != error:
                 verdict.lose(f"job {account.job.id} ended with {account.job.error}, not {error}")
         return verdict
+
+
+def _look_for_a_split(verdict: Verdict, batches: Sequence[Sequence[int]], bad: int) -> None:
+    """The bad job was begun in one batch with others; then those were drawn without it, and it was tried alone."""
+    with_it = [number for number, batch in enumerate(batches) if bad in batch]
+    neighbours = {*batches[with_it[0]]} - {bad} if with_it else set()
+    if not neighbours:
+        verdict.lose(f"the batches were {batches}: job {bad} was never begun with others")
+        return
+    without_it = {job for batch in batches[with_it[0] :] if bad not in batch for job in batch}
+    if neighbours - without_it or len(batches[with_it[-1]]) > 1:
+        verdict.lose(f"the batches were {batches}: job {bad} and those beside it were not split")

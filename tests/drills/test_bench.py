@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from bot.drills import bench, clocks, crowd, kills, storage_trouble, worker_trouble
 from bot.drills import calls as calls_to_discord
 from bot.drills.bench import FULL
+from bot.drills.discord_state import ANSWER_SECONDS
 from bot.drills.house import DrillStuck
 from bot.drills.verdict import Verdict
 
@@ -29,8 +32,10 @@ DRILLS = (
 )
 
 
-def with_outcome(monkeypatch: pytest.MonkeyPatch, *, stuck: bool) -> None:
-    """Let all drills be over at once. `stuck`: those that kill do not come to their end."""
+def with_outcome(
+    monkeypatch: pytest.MonkeyPatch, *, stuck: bool = False, real: tuple[ModuleType, str] | None = None
+) -> None:
+    """Let all drills but one that is `real` be over at once. `stuck`: those that kill do not come to their end."""
 
     async def drill(folder: Path, **extent: object) -> Verdict:
         figures = {"calls_failed": 3.0}
@@ -40,14 +45,14 @@ def with_outcome(monkeypatch: pytest.MonkeyPatch, *, stuck: bool) -> None:
             figures = {"bot_kills": 50, "worker_kills": 50}
         return Verdict(orders=2, done=2, figures=figures)
 
-    for module, name in DRILLS:
+    for module, name in set(DRILLS) - {real}:
         monkeypatch.setattr(module, name, drill)
 
 
 def test_the_figures_of_all_drills_are_one_object(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with_outcome(monkeypatch, stuck=False)
+    with_outcome(monkeypatch)
     assert bench.run(json=True)
     figures = json.loads(capsys.readouterr().out)
     assert list(figures)[: len(PROMISED)] == PROMISED
@@ -66,3 +71,18 @@ def test_a_drill_that_gets_stuck_is_lost_and_the_others_go_on(
     figures = json.loads(said.out)
     assert (figures["lost"], figures["orders"], figures["kills"]) == (2, 2 * 11, 0)
     assert "the end of a log" in said.err
+
+
+@pytest.mark.parametrize("patience", [ANSWER_SECONDS, 0.0])
+def test_what_a_drill_measures_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], patience: float
+) -> None:
+    """A real crowd, a small one; an answer that comes later than Discord waits fails the whole bench."""
+    with_outcome(monkeypatch, real=(crowd, "crowd"))
+    monkeypatch.setattr(crowd, "ANSWER_SECONDS", patience)
+    late = 0 if patience else 4
+    assert bench.run(json=True, extent=replace(FULL, orders=4, orders_within=0.5, members=2)) is not bool(late)
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])  # after what is logged there in tests
+    assert (figures["crowd_late"], figures["lost"]) == (late, late)
+    assert figures["orders"] == 4 + 2 * 12
+    assert 0 < figures["crowd_answer_p50_ms"] <= figures["crowd_answer_p99_ms"]

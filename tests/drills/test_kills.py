@@ -11,7 +11,7 @@ import pytest
 
 from bot.drills import kills
 from bot.drills.house import START_SECONDS, open_house
-from bot.drills.people import People, unfinished
+from bot.drills.people import DERIVING, People, unfinished
 from bot.drills.settled import settled
 from tests.drills.well import assert_well
 
@@ -22,6 +22,10 @@ async def test_bots_and_workers_that_are_killed_lose_nothing_and_do_nothing_twic
     assert_well(verdict)
     assert verdict.figures == {"bot_kills": 3, "worker_kills": 3}
     assert verdict.done
+    # It was a mixed load that was struck: orders, ✖, and something under a result.
+    assert {"imagine", "cancel"} <= set(verdict.acts)
+    assert set(verdict.acts) & set(DERIVING)
+    assert set(verdict.acts) & {"info", "queue"}
 
 
 @pytest.mark.crash

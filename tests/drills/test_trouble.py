@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.drills import clocks, storage_trouble, worker_trouble
+from bot.drills.verdict import Verdict
 from tests.drills.well import assert_well
 
 
@@ -34,6 +35,17 @@ async def test_a_batch_that_is_too_much_for_the_memory_is_split_and_one_job_fail
     verdict = await worker_trouble.out_of_memory(tmp_path / "house")
     assert_well(verdict)
     assert (verdict.done, verdict.failed) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [[[1], [2], [3], [4]], [[1], [2, 3, 4]], [[1], [2, 3, 4], [4]], [[1], [2, 3], [2, 3, 4], [2], [4]]],
+    ids=str,
+)
+def test_jobs_that_were_not_together_or_not_split_are_seen(batches: list[list[int]]) -> None:
+    verdict = Verdict()
+    worker_trouble._look_for_a_split(verdict, batches, 4)
+    assert not verdict.good
 
 
 @pytest.mark.crash

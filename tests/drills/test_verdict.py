@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import aiohttp
 import pytest
 
 from bot.drills import payloads
+from bot.drills.discord_server import VERSION, discord_server
 from bot.drills.discord_state import DiscordState, Message
 from bot.drills.verdict import judge
 from generation.job import Job, JobKind, JobStatus
@@ -43,6 +45,21 @@ def test_an_order_that_was_promised_and_forgotten_is_lost() -> None:
     discord = DiscordState()
     delivered(discord)
     assert judge([], discord).lost == 1
+
+
+async def test_an_answer_that_was_deferred_promises_once_it_says_queued() -> None:
+    async with discord_server() as discord, aiohttp.ClientSession(discord.url + VERSION + "/") as bot:
+        delivered(discord.state)
+        deed = discord.state.begin("imagine", member_id=1, channel_id=2)
+        async with bot.post(f"interactions/{deed.id}/{deed.token}/callback", json={"type": payloads.DEFERRED_ANSWER}):
+            pass
+        assert judge([], discord.state).lost == 1  # the delivered one alone, whose job is not told
+        queued = {"content": "Queued", "components": [{"components": [{"custom_id": "limner:cancel:8"}]}]}
+        async with bot.patch(f"webhooks/1/{deed.token}/messages/@original", json=queued) as answer:
+            assert answer.ok
+        # It is lost too when the message has been changed since.
+        discord.state.messages[deed.message_id or 0].components = []
+        assert judge([], discord.state).lost == 2
 
 
 @pytest.mark.parametrize(
