@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,9 @@ from bot.drills.verdict import Verdict
 
 FAILURES: tuple[Failure, ...] = (500, 429, 403, 404, 413, "unheard", "dropped")
 PASSING: tuple[Failure, ...] = (500, 429, "unheard", "dropped")
-TIMES = 2  # that a failure which passes comes in a row
+# How often a failure which passes comes in a row. With 500 and 429 discord.py tries five times by itself, in up to half a
+# minute: only what fails more often comes to us.
+TIMES: Mapping[Failure, int] = {500: 6, 429: 6, 413: 2, "unheard": 2, "dropped": 2}
 STORM_SHARE = 0.1  # of all calls, in a storm
 
 
@@ -64,8 +66,7 @@ async def on_the_way(folder: Path, *, failures: Sequence[Failure] = FAILURES) ->
 async def _case(house: House, people: People, number: int, way: Way, failure: Failure) -> None:
     deed = people.about_to(way.command, member=number, channel=number)
     faults = [Fault(call=call, failure=closed, part=_part(call, deed)) for call, closed in way.closed]
-    times = TIMES if failure in PASSING or failure == 413 else None
-    faults.append(Fault(call=way.call, failure=failure, part=_part(way.call, deed), times=times))
+    faults.append(Fault(call=way.call, failure=failure, part=_part(way.call, deed), times=TIMES.get(failure)))
     house.discord.state.faults += faults
     if way.command == "imagine":
         await people.type(deed, prompt="a slow boat --n 1 --steps 5")
