@@ -121,6 +121,7 @@ async def _drill(folder: Path, extent: Extent) -> Verdict:
             "clock jumps": partial(clocks.drill, seconds=extent.clock),
         },
         {"calls of an order": partial(calls.on_the_way, failures=extent.failures)},
+        {"calls of a deletion": partial(calls.of_a_deletion, failures=extent.failures)},
         {"any call": partial(calls.storm, seconds=extent.storm)},
         {"calls of a start": partial(calls.at_the_start, failures=extent.failures)},
         {"crowd": partial(crowd.crowd, orders=extent.orders, seconds=extent.orders_within, members=extent.members)},

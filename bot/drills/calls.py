@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from bot.drills.discord_server import CALLS, until
-from bot.drills.discord_state import Deed, Failure, Fault
+from bot.drills.discord_state import Deed, DiscordState, Failure, Fault, Message
 from bot.drills.house import START_SECONDS, House, open_house
 from bot.drills.people import People, keep_busy
 from bot.drills.settled import settled
@@ -24,8 +24,8 @@ from bot.drills.verdict import Verdict
 
 FAILURES: tuple[Failure, ...] = (500, 429, 403, 404, 413, "unheard", "dropped")
 PASSING: tuple[Failure, ...] = (500, 429, "unheard", "dropped")
-# How often a failure which passes comes in a row. With 500 and 429 discord.py tries five times by itself, in up to half a
-# minute: only what fails more often comes to us.
+# How often a failure which passes comes in a row. With 500 and 429 discord.py tries five times by itself, in up to
+# half a minute: only what fails more often comes to us.
 TIMES: Mapping[Failure, int] = {500: 6, 429: 6, 413: 2, "unheard": 2, "dropped": 2}
 STORM_SHARE = 0.1  # of all calls, in a storm
 
@@ -85,6 +85,51 @@ def _part(call: str, deed: Deed) -> str:
     if path.startswith("/users"):
         return ""
     return f"/{deed.channel_id}/" if path.startswith("/channels") else f"/{deed.token}"
+
+
+async def of_a_deletion(folder: Path, *, failures: Sequence[Failure] = FAILURES) -> Verdict:
+    """🗑 and yes to it, while the message with the picture cannot be removed: it is deleted, and its person is told."""
+    async with open_house(folder) as house:
+        await house.started()
+        people = People(house.discord, random.Random(0), count=len(failures), channels=len(failures))
+        told = await asyncio.gather(*(_deleted(house, people, *case) for case in enumerate(failures)))
+        verdict = Verdict(orders=len(failures))
+        for failure, well in zip(failures, told, strict=True):
+            if not well:
+                verdict.lose(f"delete {failure}: the person was not told how it ended")
+        async with house.storage() as storage:
+            accounts = await storage.books.accounts()
+        verdict.done = len(accounts)
+        if left := sum(account.pictures for account in accounts):
+            verdict.lose(f"{left} pictures were not deleted", left)
+        return _completed(verdict, house)
+
+
+async def _deleted(house: House, people: People, number: int, failure: Failure) -> bool:
+    """Order a picture and delete it; whether the question was answered in the end."""
+    state = house.discord.state
+    deed = people.about_to("imagine", member=number, channel=number)
+    await people.type(deed, prompt="a boat --n 1 --steps 2")
+    shown = partial(_with_button, state, deed, "limner:delete_")
+    await house.must(shown, START_SECONDS)
+    message, bin_button = shown() or (None, "")
+    assert message is not None
+    state.faults.append(Fault(call="delete", failure=failure, part=f"/messages/{message.id}", times=TIMES.get(failure)))
+    asked = await people.press(message, bin_button, member=deed.member_id)
+    assert asked is not None
+    question = partial(_with_button, state, asked, "limner:delete_")
+    await house.must(question, START_SECONDS)
+    asking, yes = question() or (None, "")
+    assert asking is not None
+    await people.press(asking, yes, member=deed.member_id)
+    return await until(lambda: not asking.custom_ids(), START_SECONDS)
+
+
+def _with_button(state: DiscordState, deed: Deed, kind: str) -> tuple[Message, str] | None:
+    """The message that answers to the deed and its button of that kind, once it has it."""
+    message = state.live(deed.message_id)
+    buttons = [] if message is None else [button for button in message.custom_ids() if button.startswith(kind)]
+    return (message, buttons[0]) if message is not None and buttons else None
 
 
 async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> Verdict:

@@ -25,6 +25,7 @@ DRILLS = (
     (worker_trouble, "out_of_memory"),
     (clocks, "drill"),
     (calls_to_discord, "on_the_way"),
+    (calls_to_discord, "of_a_deletion"),
     (calls_to_discord, "storm"),
     (calls_to_discord, "at_the_start"),
     (crowd, "crowd"),
@@ -58,8 +59,8 @@ def test_the_figures_of_all_drills_are_one_object(
     assert list(figures)[: len(PROMISED)] == PROMISED
     assert (figures["kills"], figures["bot_kills"], figures["worker_kills"]) == (FULL.kills, 100, 100)
     assert (figures["lost"], figures["duplicated"], figures["credit_drift"]) == (0, 0, 0)
-    assert figures["orders"] == 2 * 13
-    assert figures["calls_failed"] == 3 * 11
+    assert figures["orders"] == 2 * 14
+    assert figures["calls_failed"] == 3 * 12
 
 
 def test_a_drill_that_gets_stuck_is_lost_and_the_others_go_on(
@@ -69,7 +70,7 @@ def test_a_drill_that_gets_stuck_is_lost_and_the_others_go_on(
     assert not bench.run(json=True)
     said = capsys.readouterr()
     figures = json.loads(said.out)
-    assert (figures["lost"], figures["orders"], figures["kills"]) == (2, 2 * 11, 0)
+    assert (figures["lost"], figures["orders"], figures["kills"]) == (2, 2 * 12, 0)
     assert "the end of a log" in said.err
 
 
@@ -84,5 +85,5 @@ def test_what_a_drill_measures_counts(
     assert bench.run(json=True, extent=replace(FULL, orders=4, orders_within=0.5, members=2)) is not bool(late)
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])  # after what is logged there in tests
     assert (figures["crowd_late"], figures["lost"]) == (late, late)
-    assert figures["orders"] == 4 + 2 * 12
+    assert figures["orders"] == 4 + 2 * 13
     assert 0 < figures["crowd_answer_p50_ms"] <= figures["crowd_answer_p99_ms"]
