@@ -198,13 +198,16 @@ async def open_app(
             ),
             submit=lambda job: dispatcher.submit(job),
         )
-        writer = StatusWriter(messages=messages, storage=storage, orders=orders)
+        writer = StatusWriter(
+            messages=messages, storage=storage, orders=orders, classified=config.safety.policy() is not None
+        )
         courier = Courier(
             storage=storage,
             routes=routes,
             writer=writer,
             outlook=lambda job_id: dispatcher.outlook(job_id),
             metrics=metrics,
+            clock=clock,
         )
         dispatcher = Dispatcher(
             store=storage.jobs,

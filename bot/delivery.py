@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from bot.metrics import Metrics
     from bot.orders import Customer
     from bot.status import StatusWriter
+    from generation.clock import Clock
     from generation.queue.estimate import Outlook
     from generation.queue.listener import JobProgress
     from storage.storage import Storage
@@ -33,7 +33,7 @@ EDIT_SECONDS = 2.0  # between two edits of one message
 POSITION_SECONDS = 5.0  # between two edits that only tell a new place in the queue …
 POSITION_EDITS_PER_SECOND = 4.0  # … and how many of those all waiting jobs together may make
 FIRST_ANSWER_SECONDS = 10.0  # an answer to an interaction that has not gone through by then never will
-GIVE_UP_AFTER = timedelta(days=7)  # a result that could not be delivered for a week is not tried again
+GIVE_UP_SECONDS = 7 * 24 * 3600.0  # a result to which no way was open for a week of this run is not tried again
 
 
 class Courier:
@@ -50,12 +50,14 @@ class Courier:
         writer: StatusWriter,
         outlook: Callable[[int], Outlook | None],
         metrics: Metrics,
+        clock: Clock,
     ) -> None:
         self._storage = storage
         self._routes = routes
         self._writer = writer
         self._outlook = outlook
         self._metrics = metrics
+        self._clock = clock
         self._followed: dict[int, FollowedJob] = {}
         self._new: asyncio.Queue[FollowedJob] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], FollowedJob] = {}
@@ -278,16 +280,15 @@ class Courier:
     async def _deliver(self, followed: FollowedJob) -> None:
         """Bring the end of the job to the person, however long that takes."""
         job, place = followed.job, followed.place
-        write = await self._writer.ended(job, followed.customer, followed.locale)
         while True:
             try:
                 if followed.to_announce:
                     await self._announce(followed)
-                await self._routes.deliver(place, write)
+                # Written for each attempt, and kept for none: the pictures may be deleted between two of them.
+                await self._routes.deliver(place, await self._writer.ended(job, followed.customer, followed.locale))
                 break
             except Undeliverable as error:
-                # Only now: what the clock said when the job ended may have been wrong.
-                if job.finished_at is not None and datetime.now(UTC) - job.finished_at > GIVE_UP_AFTER:
+                if not error.passing and followed.unreachable_seconds(self._clock.monotonic()) > GIVE_UP_SECONDS:
                     log.error("given_up", job_id=job.id, user_id=job.user_id, channel_id=job.channel_id)
                     await self._storage.jobs.delivered(job.id)
                     return

@@ -50,6 +50,7 @@ class FollowedJob:
         self.promised_seconds: float | None = None  # until the pictures, as the person was first told
         self.reachable = True  # by edits on the way: once they lead nowhere, they are not tried again
         self._delay = RETRY_SECONDS
+        self._unreachable_since: float | None = None
         self.answered = asyncio.Event()  # the first answer went through, or failed
         self.changed = asyncio.Event()  # there is something new to show
         self.turned = asyncio.Event()  # … and it is another status
@@ -70,6 +71,15 @@ class FollowedJob:
         """Seconds to wait after a delivery that failed; more each time."""
         delay, self._delay = self._delay, min(self._delay * 2, MAX_RETRY_SECONDS)
         return delay
+
+    def unreachable_seconds(self, now: float) -> float:
+        """No way to the person is open at `now`, in seconds of a monotonic clock: since when that is known, in seconds.
+
+        However long the program did not run, or Discord was down, they may be reached by the next attempt.
+        """
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        return now - self._unreachable_since
 
     def note(self, job: Job) -> None:
         """A newer state of the job."""

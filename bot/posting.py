@@ -10,6 +10,7 @@ import structlog
 
 from bot import pictures
 from bot.answering import customer_of, may_post, tell
+from bot.errors import words
 from bot.message_routes import Destination, Parcel, Place, Receipt, Undeliverable, Writer
 from bot.orders import ImageGone, JobGone
 from bot.uploads import may_read
@@ -42,12 +43,16 @@ async def post_picture(interaction: Interaction, image_id: int) -> None:
     receipt = services.routes.receipt(interaction)
     customer = await _admitted(interaction)
     image, job = await services.orders.find_image(customer, image_id)
+    if job.age_restricted and not customer.age_restricted:
+        raise AgeRestrictedElsewhere
     png = await services.storage.images.png(image)
     if png is None:
         raise ImageGone
     say, locale = services.messages.say, interaction.locale.value
 
     async def write(destination: Destination) -> Parcel:
+        if services.writer.stays_where_ordered(job, destination):
+            return Parcel(content=words(AgeRestrictedElsewhere(), services.messages, locale))
         upload = await pictures.show([png], limit=destination.upload_limit)
         lines = [
             say(

@@ -36,10 +36,12 @@ class _Kept(NamedTuple):
 class StatusWriter:
     """Words and pictures for job messages. `locale` is the orderer's, or None where it is not known (any more)."""
 
-    def __init__(self, *, messages: Messages, storage: Storage, orders: Orders) -> None:
+    def __init__(self, *, messages: Messages, storage: Storage, orders: Orders, classified: bool) -> None:
+        """`classified`: an image classifier looks at pictures, and age-restricted channels may see more of them."""
         self._messages = messages
         self._storage = storage
         self._orders = orders
+        self._classified = classified
 
     def queued(self, job: Job, outlook: Outlook | None, locale: str | None, *, again: bool = False) -> Parcel:
         """Its place in the queue, what it costs, and ✖. `again`: it was running when the program stopped."""
@@ -111,6 +113,10 @@ class StatusWriter:
             return None
         return await self._done(job, kept, [], None)(Destination(upload_limit=upload_limit))
 
+    def stays_where_ordered(self, job: Job, destination: Destination) -> bool:
+        """Whether the pictures must not go there: by other measures than an age-restricted channel's, who knows."""
+        return self._classified and job.age_restricted and destination.direct
+
     async def _kept(self, job: Job) -> list[_Kept]:
         """Those of the job's pictures that are there, in grid order."""
         images = await self._storage.images.of_job(job.id)
@@ -133,6 +139,9 @@ class StatusWriter:
         images, made = [one.image for one in kept], dict[int, Upload]()  # by limit: routes may be tried again and again
 
         async def write(destination: Destination) -> Parcel:
+            if self.stays_where_ordered(job, destination):
+                elsewhere = self._messages.say("errors.age_restricted_elsewhere", locale)
+                return Parcel(content=self._text(job, locale, [*details, elsewhere], destination=destination))
             limit = destination.upload_limit
             if limit not in made:
                 try:

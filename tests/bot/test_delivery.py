@@ -17,6 +17,7 @@ from generation.picture import read_recipe
 from tests.bot.world import World, labels, private, public
 
 QUARTER_OF_AN_HOUR = 15 * 60
+DAY = 24 * 60 * 60
 
 
 def requests(world: World, method: str, part: str) -> list[HttpLogEntry]:
@@ -146,6 +147,56 @@ async def test_what_reaches_nobody_is_kept_for_the_next_start(world: World) -> N
     await world.all_told()
     assert len(world.messages(direct)) == 1
     assert await world.credits() == 99
+
+
+async def test_a_picture_that_is_deleted_between_two_attempts_is_not_posted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.followed_job.RETRY_SECONDS", 1.0)
+    channel = await closed_channel(world)
+    world.env.inject_error("POST", "/users/@me/channels", status=500, times=None)
+    await world.member.slash(channel, "imagine", prompt="a slow boat --steps 8 --n 1")
+    await let_the_token_die(world)
+    await world.until(lambda: requests(world, "POST", "/users/@me/channels"))
+    images = await world.app.services.storage.images.of_job(1)
+    await world.app.services.storage.deletion.delete_images([image.id for image in images], by=world.member.id)
+    world.env.backend.faults.clear()
+    direct = world.member.user.dm_channel
+    await world.until(lambda: world.messages(direct))
+    (message,) = world.messages(direct)
+    assert message.attachments == []
+    assert "Done in" not in message.content
+
+
+async def test_an_outage_of_eight_days_loses_nothing_and_a_closed_way_is_given_up_after_a_week(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.followed_job.RETRY_SECONDS", 0.2)
+    monkeypatch.setattr("bot.followed_job.MAX_RETRY_SECONDS", 0.2)
+    channel = await closed_channel(world)
+    world.env.inject_error("POST", "/users/@me/channels", status=500, times=None)
+    await world.member.slash(channel, "imagine", prompt="a slow boat --steps 8 --n 1")
+    await let_the_token_die(world)
+
+    async def attempts(more: int) -> None:
+        before = len(requests(world, "POST", "/users/@me/channels"))
+        await world.until(lambda: len(requests(world, "POST", "/users/@me/channels")) >= before + more)
+
+    async def undelivered() -> int:
+        return len(await world.app.services.storage.jobs.undelivered())
+
+    await attempts(1)
+    world.clock.ahead += 8 * DAY
+    await attempts(1)
+    assert await undelivered() == 1
+    # Discord is back, but this person takes no direct messages.
+    world.env.backend.faults.clear()
+    world.env.inject_error("POST", "/users/@me/channels", status=403, code=50007, times=None)
+    await attempts(1)
+    assert await undelivered() == 1
+    world.clock.ahead += 8 * DAY
+    await world.all_told()
+    assert world.messages(world.member.user.dm_channel) == []
 
 
 async def test_edits_are_paced(world: World) -> None:

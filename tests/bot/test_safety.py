@@ -11,6 +11,7 @@ import pytest
 
 from bot.app import open_app
 from bot.config import load_config
+from bot.message_routes import Destination
 from generation.safety_labels import ClassifierUnusable
 from tests.bot.world import QUICK, SETTINGS, World, labels, open_world, private, public
 
@@ -28,11 +29,11 @@ def settings(action: str = "block", age_restricted_action: str = "deliver") -> s
     return SETTINGS + SAFETY.format(action=action, age_restricted_action=age_restricted_action)
 
 
-def restrict(world: World) -> None:
+def restrict(world: World, *, nsfw: bool = True) -> None:
     """Mark the channel as age-restricted, as the bot knows it: this Discord has no other way."""
     channel = world.app.client.get_channel(world.channel.id)
     assert isinstance(channel, discord.TextChannel)
-    channel.nsfw = True
+    channel.nsfw = nsfw
 
 
 async def failed(world: World, message: discord.Message) -> discord.Message:
@@ -115,6 +116,23 @@ async def test_an_age_restricted_channel_has_its_own_action(tmp_path: Path) -> N
         assert any(shown)  # previews too, for whatever they show may be seen here
         assert not world.now(message).attachments[0].is_spoiler()
         assert await world.app.services.storage.moderator_log.latest(world.guild.id, 1) == []
+
+
+async def test_what_an_age_restricted_channel_alone_may_see_goes_nowhere_else(tmp_path: Path) -> None:
+    async with open_world(tmp_path, settings=settings("block", "deliver"), engine_settings=GUARDED) as world:
+        restrict(world)
+        message = await world.drawn("an unwanted boat --n 2")
+        job = await world.app.services.storage.jobs.get(1)
+        assert job is not None
+        write = await world.app.services.writer.ended(job, None, None)
+        assert (await write(Destination(upload_limit=10**7))).picture is not None
+        direct = await write(Destination(upload_limit=10**7, direct=True))
+        assert direct.picture is None
+        assert "in such channels alone" in direct.content
+        restrict(world, nsfw=False)
+        before = len(world.messages())
+        assert "in such channels alone" in private(await world.press(message, "U1"))
+        assert len(world.messages()) == before
 
 
 async def test_what_nobody_looked_at_is_not_shown(tmp_path: Path) -> None:
