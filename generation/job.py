@@ -25,6 +25,8 @@ class JobStatus(enum.StrEnum):
         return self in (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     # A queued job may fail without running: its model or its source picture is gone.
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED}),

@@ -25,8 +25,9 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from generation.job import UNFINISHED
 from storage.errors import BackupElsewhere, BackupUnsound, FilesUnwritable, FolderTaken, StorageUnavailable
-from storage.file_needs import UNFINISHED, files_in
+from storage.file_needs import files_in
 
 DATABASE = "limner.sqlite3"
 FILES = "files"

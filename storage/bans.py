@@ -67,14 +67,6 @@ class Bans:
             await write_down(session, guild_id, by, "ban.end", user_id, {"reason": row.reason}, now=now)
         return True
 
-    async def of(self, user_id: int, guild_id: int | None) -> Ban | None:
-        """The ban that this person has in that server. There are none in direct messages."""
-        if guild_id is None:
-            return None
-        async with self._database.reading() as session:
-            row = await session.scalar(select(BanRow).where(*_of(user_id, guild_id), _in_force(self._database.now())))
-            return None if row is None else _ban_of(row)
-
     async def check(self, user_id: int, guild_id: int | None) -> None:
         """Raises `Banned` or `BannedForGood` where there is a ban in force."""
         async with self._database.reading() as session:

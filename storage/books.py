@@ -11,6 +11,7 @@ from generation.job import Job, JobStatus
 from storage.database import Database
 from storage.job_rows import job_of
 from storage.tables import CreditEntryRow, ImageRow, JobRow
+from storage.uninterrupted import uninterrupted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Account:
         return self.taken - due
 
 
+@uninterrupted
+@uninterrupted
 class Books:
     """Reads jobs and ledger side by side, in one transaction."""
 

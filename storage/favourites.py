@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
@@ -35,12 +35,6 @@ class Favourites:
                 return None
             await insert_new(session, FavouriteRow, user_id=user_id, image_id=image_id, created_at=now)
             return True
-
-    async def count(self, image_id: int) -> int:
-        """How many people like the picture."""
-        async with self._database.reading() as session:
-            likes = select(func.count()).select_from(FavouriteRow).where(FavouriteRow.image_id == image_id)
-            return await session.scalar(likes) or 0
 
 
 async def _hold_image(session: AsyncSession, image_id: int) -> bool:

@@ -13,10 +13,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Text, literal_column, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from generation.job import JobStatus
+from generation.job import UNFINISHED
 from storage.tables import ConfirmationRow, ImageRow, JobRow
 
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 # The recipes of a job as they are stored. They are not made into values here: there may be very many.
 RECIPES_TEXT = type_coerce(JobRow.recipes, Text)
 # What the recipes of a bare job are. Spelled as in the index and not sent as a value: only then is that used.

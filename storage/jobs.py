@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.engine.protocol import Picture
 from generation.errors import WorkerLost
-from generation.job import MAX_ATTEMPTS, Job, JobStatus, NewJob, Priority
+from generation.job import MAX_ATTEMPTS, UNFINISHED, Job, JobStatus, NewJob, Priority
 from generation.queue.store import JobStore
 from generation.safety import PICTURE_BLOCKED
 from storage import ledger
@@ -32,16 +32,13 @@ from storage.tables import ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
 
-_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCounts:
-    """How many jobs a member has. `done` is over their whole life."""
+    """How many unfinished jobs a member has."""
 
     queued: int
     running: int
-    done: int
 
 
 @uninterrupted
@@ -182,14 +179,10 @@ class Jobs(JobStore):
         )
 
     async def counts(self, user_id: int, guild_id: int | None) -> JobCounts:
-        """How many jobs the member has."""
+        """How many jobs of the member wait or run."""
         async with self._database.reading() as session:
-            counts = await _counts(session, user_id, guild_id, (*_UNFINISHED, JobStatus.DONE))
-        return JobCounts(
-            queued=counts.get(JobStatus.QUEUED, 0),
-            running=counts.get(JobStatus.RUNNING, 0),
-            done=counts.get(JobStatus.DONE, 0),
-        )
+            counts = await _counts(session, user_id, guild_id, UNFINISHED)
+        return JobCounts(queued=counts.get(JobStatus.QUEUED, 0), running=counts.get(JobStatus.RUNNING, 0))
 
     # What the queue reads -------------------------------------------------------------------------------------------
 
@@ -380,7 +373,7 @@ async def _check_room(
     session: AsyncSession, user_id: int, guild_id: int | None, *, wanted: int, max_queued: int
 ) -> None:
     """Raises `TooManyJobs` or `TooManyNewJobs` unless the member may have so many more unfinished jobs."""
-    unfinished = sum((await _counts(session, user_id, guild_id, _UNFINISHED)).values())
+    unfinished = sum((await _counts(session, user_id, guild_id, UNFINISHED)).values())
     if unfinished >= max_queued:
         raise TooManyJobs(queued=unfinished, limit=max_queued)
     if unfinished + wanted > max_queued:

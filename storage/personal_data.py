@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, RowMapping, Text, delete, func, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from generation.job import Job, JobStatus, Priority
+from generation.job import UNFINISHED, Job, JobStatus, Priority
 from storage.database import Database
 from storage.deletion import Deleted, forget_files, forget_images
 from storage.file_needs import (
@@ -21,7 +21,6 @@ from storage.file_needs import (
     BULK,
     NO_RECIPES,
     RECIPES_TEXT,
-    UNFINISHED,
     files_at_work,
     files_of_jobs,
     files_of_questions,

@@ -9,11 +9,9 @@ from datetime import UTC, datetime, time, timedelta
 from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from generation.job import JobStatus
+from generation.job import UNFINISHED, JobStatus
 from storage.errors import TooManyRelaxedToday, TooManyRelaxedWaiting
 from storage.tables import RELAXED, JobRow
-
-_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +39,12 @@ async def check_relaxed(
         JobRow.priority == literal_column(str(RELAXED)),
     )
     ordered = await _count(
-        session, [*of_member, JobRow.created_at >= day, JobRow.status.in_((*_UNFINISHED, JobStatus.DONE))]
+        session, [*of_member, JobRow.created_at >= day, JobRow.status.in_((*UNFINISHED, JobStatus.DONE))]
     )
     if ordered + wanted > limits.per_day:
         renews_at = day + timedelta(days=1)
         raise TooManyRelaxedToday(wanted=wanted, ordered=ordered, limit=limits.per_day, renews_at=renews_at)
-    waiting = await _count(session, [*of_member, JobRow.status.in_(_UNFINISHED)])
+    waiting = await _count(session, [*of_member, JobRow.status.in_(UNFINISHED)])
     if waiting + wanted > limits.waiting:
         raise TooManyRelaxedWaiting(wanted=wanted, waiting=waiting, limit=limits.waiting)
 

@@ -17,7 +17,6 @@ from storage.deletion import Deletion
 from storage.favourites import Favourites
 from storage.files import Files
 from storage.guild_rules import Rulebook
-from storage.guilds import Guilds
 from storage.images import Images
 from storage.jobs import Jobs
 from storage.moderator_log import ModeratorLog
@@ -34,7 +33,6 @@ class Storage:
     """What is remembered, by kind. Safe to use from any number of tasks on the event loop that opened it."""
 
     users: Users
-    guilds: Guilds
     jobs: Jobs
     images: Images
     showings: Showings
@@ -66,7 +64,6 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
         deletion = Deletion(opened, kept)
         yield Storage(
             users=Users(opened),
-            guilds=Guilds(opened),
             jobs=Jobs(opened, kept, deletion),
             images=Images(opened, kept),
             showings=Showings(opened),

@@ -16,7 +16,7 @@ from discord import app_commands
 from bot.answering import rejections_told, tell, tell_error
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Texts
-from bot.wording import SEPARATOR, code
+from bot.wording import MESSAGE_LENGTH, SEPARATOR, code
 from generation.job import Priority
 from generation.styles import StylesInvalid
 from storage.database import REVISION
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bot.standing import Standing
     from generation.engine.protocol import WorkerInfo
 
-MESSAGE_LENGTH = 2000  # in characters: Discord's limit
 NAMES_SHOWN = 12  # of what a reload brought, in each list: a line of three lists fits into a message
 NAME_LENGTH = 40
 REASONS_SHOWN = 5

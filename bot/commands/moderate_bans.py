@@ -15,14 +15,13 @@ from bot.moderators import admit_moderator, is_moderator
 from bot.time_span import parse_time_span
 from bot.wording import MESSAGE_LENGTH, Moment, code, fitting
 from generation.errors import RequestRejected
-from generation.job import JobStatus
+from generation.job import UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from storage.bans import Ban
 
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 LISTED_LENGTH = MESSAGE_LENGTH - 200  # of all bans together; the rest is for the title and how many more there are
 
 

@@ -16,7 +16,7 @@ from discord import app_commands
 from bot.answering import customer_of, rejections_told, role_ids_of, tell
 from bot.client import LimnerClient, Services
 from bot.commands.texts import Texts
-from bot.moderators import admit_moderator
+from bot.moderators import admit_moderator, is_moderator
 from generation.errors import RequestRejected
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
 
     async def balance_of(user: discord.User | discord.Member, interaction: Interaction) -> Balance:
         member = replace(
-            customer_of(interaction), user_id=user.id, moderator=_is_moderator(user), role_ids=role_ids_of(user)
+            customer_of(interaction), user_id=user.id, moderator=is_moderator(user), role_ids=role_ids_of(user)
         )
         allowance = await services.orders.allowance(member)
         return await credits_of.balance(user.id, interaction.guild_id, allowance=allowance)
@@ -151,11 +151,3 @@ def quota_group(services: Services, texts: Texts) -> app_commands.Group:
     group.add_command(texts.command("quota_role", role))
     group.add_command(texts.command("quota_list", list_))
     return group
-
-
-def _is_moderator(user: discord.User | discord.Member) -> bool:
-    """As far as Discord told: for members of this server it sends their permissions."""
-    if isinstance(user, discord.User):
-        return False
-    granted = user.resolved_permissions or user.guild_permissions
-    return granted.moderate_members or granted.administrator

@@ -14,13 +14,12 @@ from bot.moderators import server_of_moderator
 from bot.views.button import LimnerButton, LimnerItem, template, view_of
 from bot.views.cancel import cancel_button
 from bot.wording import code, duration
-from generation.job import Job, JobStatus
+from generation.job import UNFINISHED, Job, JobStatus
 
 if TYPE_CHECKING:
     from bot.client import Interaction, Services
     from bot.orders import Customer
 
-UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 PAGE = 12  # jobs, whose lines fit into a message, in three rows of buttons
 LISTED_LENGTH = 50  # characters of a request in a list
 PAUSE, RESUME = "pause_queue", "resume_queue"

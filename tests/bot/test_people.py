@@ -17,14 +17,21 @@ def shown(result: InteractionResult) -> discord.Message:
     return said.message
 
 
+async def who_like(world: World, image_id: int) -> list[int]:
+    """Of the member and the stranger."""
+    people = [world.member.id, world.stranger.id]
+    told = [await world.app.services.storage.personal_data.told(user_id) for user_id in people]
+    return [one["user_id"] for one in told if image_id in [liked["image_id"] for liked in one["favourites"]]]
+
+
 async def test_a_heart_is_given_and_taken_back_by_everyone_for_themselves(world: World) -> None:
     message = await world.drawn("a boat --n 1")
     assert "one of your favourites now" in private(await world.press(message, "❤️"))
     assert "one of your favourites now" in private(await world.press(message, "❤️", by=world.stranger))
-    assert await world.app.services.storage.favourites.count(1) == 2
+    assert await who_like(world, 1) == [world.member.id, world.stranger.id]
     await world.restart()
     assert "none of your favourites any more" in private(await world.press(message, "❤️"))
-    assert await world.app.services.storage.favourites.count(1) == 1
+    assert await who_like(world, 1) == [world.stranger.id]
 
 
 async def test_a_heart_pressed_twice_at_once_counts_once(world: World) -> None:
@@ -32,7 +39,7 @@ async def test_a_heart_pressed_twice_at_once_counts_once(world: World) -> None:
     world.clock.stopped_at = world.clock.monotonic()
     await world.press_at_once(message, "❤️")
     assert "counts once" in private(await world.press_at_once(message, "❤️"))
-    assert await world.app.services.storage.favourites.count(1) == 1
+    assert await who_like(world, 1) == [world.member.id]
 
 
 async def test_the_recipe_is_told_to_the_presser_alone(world: World) -> None:

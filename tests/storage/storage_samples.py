@@ -9,6 +9,7 @@ from typing import Any
 from generation.engine.protocol import Picture
 from generation.job import Job, JobKind, NewJob
 from generation.recipe import LoraUse, Recipe, Source
+from storage.bans import Ban
 from storage.storage import Storage
 
 ANNA, BEN, CLEO = 80_351_110_224_678_912, 9_007_199_254_740_993, 2**63 - 1  # snowflakes pass 2⁵³, and may reach 2⁶³
@@ -76,3 +77,13 @@ async def leased(storage: Storage, clock: Clock, *, worker: str = WORKER, **chan
     job = await ordered(storage, **changes)
     [running] = await storage.jobs.lease([job.id], worker=worker, until=clock() + timedelta(minutes=1))
     return running
+
+
+async def ban_of(storage: Storage, user_id: int, guild_id: int) -> Ban | None:
+    """The ban that is in force there."""
+    return next((ban for ban in await storage.bans.in_server(guild_id) if ban.user_id == user_id), None)
+
+
+async def favourites_of(storage: Storage, user_id: int) -> list[int]:
+    """The ids of the pictures that the person likes."""
+    return [one["image_id"] for one in (await storage.personal_data.told(user_id))["favourites"]]

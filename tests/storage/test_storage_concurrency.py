@@ -149,7 +149,6 @@ async def test_a_crowd_of_all_verbs_comes_to_an_end(storage: Storage, second: St
     assert not refusals
     assert len({job.id for job in jobs}) == 24
     assert await storage.users.count() == 8
-    assert await storage.guilds.count() == 1
 
 
 async def test_a_reader_does_not_wait_for_a_writer(database: str, storage: Storage, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from storage_samples import ANNA, BEN, CLEO, HARBOUR, WORKER, Clock, leased, ordered, pictures, recipe
+from storage_samples import ANNA, BEN, CLEO, HARBOUR, WORKER, Clock, favourites_of, leased, ordered, pictures, recipe
 
 from generation.engine.protocol import Picture
 from generation.job import MAX_ATTEMPTS, Job, JobStatus
@@ -144,17 +144,19 @@ async def test_favourites_go_with_their_picture(storage: Storage, clock: Clock) 
     for image in (first, second):
         assert await storage.favourites.toggle(BEN, image.id) is True
     assert await storage.favourites.toggle(CLEO, first.id) is True
-    assert await storage.favourites.count(first.id) == 2
+    assert (await favourites_of(storage, BEN), await favourites_of(storage, CLEO)) == (
+        [first.id, second.id],
+        [first.id],
+    )
     await storage.deletion.delete_images([first.id], by=ANNA)
-    assert await storage.favourites.count(first.id) == 0
-    assert await storage.favourites.count(second.id) == 1
+    assert (await favourites_of(storage, BEN), await favourites_of(storage, CLEO)) == ([second.id], [])
     assert await storage.favourites.toggle(BEN, first.id) is None
 
 
 async def test_a_favourite_is_taken_back_by_the_same_verb(storage: Storage, clock: Clock) -> None:
     first, _ = await drawn(storage, clock, pictures())
     assert [await storage.favourites.toggle(BEN, first.id) for _ in range(3)] == [True, False, True]
-    assert await storage.favourites.count(first.id) == 1
+    assert await favourites_of(storage, BEN) == [first.id]
 
 
 async def test_what_a_moderator_deletes_is_in_the_log(storage: Storage, clock: Clock) -> None:

@@ -144,7 +144,7 @@ async def test_a_running_job_counts_as_unfinished_and_a_done_one_does_not(storag
         await storage.jobs.order(order(), allowance=None, max_queued=1)
     await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())
     await storage.jobs.order(order(), allowance=None, max_queued=1)
-    assert await storage.jobs.counts(ANNA, HARBOUR) == JobCounts(queued=1, running=0, done=1)
+    assert await storage.jobs.counts(ANNA, HARBOUR) == JobCounts(queued=1, running=0)
 
 
 async def test_a_lease_starts_the_job_and_names_the_worker(storage: Storage, clock: Clock) -> None:
@@ -326,7 +326,7 @@ async def test_a_member_sees_their_own_jobs_of_this_server(storage: Storage, clo
     assert await storage.jobs.of_user(ANNA, guild_id=HARBOUR, statuses=unfinished) == [running, queued]
     assert await storage.jobs.of_user(ANNA, guild_id=HARBOUR, statuses={JobStatus.RUNNING}) == [running]
     assert await storage.jobs.of_user(ANNA, guild_id=None, statuses=unfinished) == [direct]
-    assert await storage.jobs.counts(ANNA, HARBOUR) == JobCounts(queued=1, running=1, done=0)
+    assert await storage.jobs.counts(ANNA, HARBOUR) == JobCounts(queued=1, running=1)
 
 
 @pytest.mark.parametrize("current", JobStatus)

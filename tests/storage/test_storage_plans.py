@@ -50,7 +50,7 @@ VERBS: dict[str, Verb] = {
     "moderator log, older": lambda storage, clock: storage.moderator_log.older(HARBOUR, 5, 20),
     "moderator log, newer": lambda storage, clock: storage.moderator_log.newer(HARBOUR, 5, 20),
     "moderator log, counted": lambda storage, clock: storage.moderator_log.count(HARBOUR),
-    "ban": lambda storage, clock: storage.bans.of(ANNA, HARBOUR),
+    "ban": lambda storage, clock: storage.bans.check(ANNA, HARBOUR),
     "bans of a server": lambda storage, clock: storage.bans.in_server(HARBOUR),
     "rules of a server": lambda storage, clock: storage.rulebook.of(HARBOUR),
     "paused servers": lambda storage, clock: storage.rulebook.paused(),
