@@ -65,6 +65,7 @@ async def test_buttons_are_laid_out_as_midjourneys(world: World) -> None:
         ["Vary (Subtle)", "Vary (Strong)", "Vary (Region)", "🔄"],
         ["Zoom Out 1.5x", "Zoom Out 2x", "Custom Zoom", "Make Square"],
         ["⬅️", "➡️", "⬆️", "⬇️"],
+        ["❤️", "📋", "🗑️"],
     ]
     square = await world.drawn("a boat --n 1")
     assert "Make Square" not in labels(square)

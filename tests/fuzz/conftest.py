@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading an upload sets Pillow's limit of the whole process: it is set back for other tests."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
