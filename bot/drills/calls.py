@@ -60,6 +60,9 @@ async def on_the_way(folder: Path, *, failures: Sequence[Failure] = FAILURES) ->
         people = People(house.discord, random.Random(0), count=len(cases), channels=len(cases))
         await asyncio.gather(*(_case(house, people, number, *case) for number, case in enumerate(cases)))
         verdict = await settled(house)
+        for fault in house.discord.state.faults:
+            if not fault.hits:
+                verdict.lose(f"{fault.call} {fault.failure}: it never came to that call")
         return _completed(verdict, house)
 
 
@@ -67,11 +70,18 @@ async def _case(house: House, people: People, number: int, way: Way, failure: Fa
     deed = people.about_to(way.command, member=number, channel=number)
     faults = [Fault(call=call, failure=closed, part=_part(call, deed)) for call, closed in way.closed]
     faults.append(Fault(call=way.call, failure=failure, part=_part(way.call, deed), times=TIMES.get(failure)))
-    house.discord.state.faults += faults
+    if not way.closed:
+        house.discord.state.faults += faults
     if way.command == "imagine":
-        await people.type(deed, prompt="a slow boat --n 1 --steps 5")
+        await people.type(deed, prompt="a slow boat --n 1 --steps 10")
     else:
         await people.type(deed)
+    if way.closed:  # not before: the bot can change its message in the channel only once it knows which it is
+        await house.must(lambda: deed.promised, START_SECONDS)
+        house.discord.state.faults += faults
+        message = house.discord.state.live(deed.message_id)
+        if message is not None and (way.call != "edit" or failure not in PASSING):
+            message.deleted = True  # a second one is right only where people do not see the first
     if way.call == "open_direct" and failure not in PASSING:
         # There is no way left. It stays undelivered until one opens.
         await until(lambda: faults[-1].hits, START_SECONDS)
