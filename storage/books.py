@@ -35,7 +35,6 @@ class Account:
 
 
 @uninterrupted
-@uninterrupted
 class Books:
     """Reads jobs and ledger side by side, in one transaction."""
 
