@@ -66,6 +66,10 @@ async def guide_world() -> AsyncIterator[World]:
     """The bot with the embedded model, as shipped, on one thread: the pictures shall not depend on the machine."""
     settings = SETTINGS.replace("preview_every = 1", "preview_every = 0\nthreads = 1")
     settings += f"\n[quota]\ndaily_credits = {CREDITS}\n"
+    # Drawn one after the other by one member, on a machine of any speed.
+    settings += "\n[limits]\n" + "".join(
+        f"{kind}_per_minute = 1000\n" for kind in ("orders", "uploads", "interactions")
+    )
     with TemporaryDirectory(prefix="limner-guide-") as folder:
         async with open_world(Path(folder), settings=settings, engine_settings=EngineSettings()) as world:
             yield world
