@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import IO
 
 import psutil
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Error, Locator, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -119,6 +119,10 @@ def visit(address: str) -> Iterator[Visitor]:
             page.set_default_timeout(PATIENCE)
             page.goto(address)
             yield Visitor(page)
+        except BaseException:
+            with contextlib.suppress(Error):
+                sys.stderr.write(f"The page says:\n{page.locator('body').inner_text(timeout=ENTER_TAKES)}\n")
+            raise
         finally:
             chromium.close()
 
@@ -141,8 +145,10 @@ class Visitor:
         self.page.locator('.command-popup [role="option"]').first.wait_for()
         self.page.keyboard.press("Enter")
         for value in values:
-            self.page.locator(".command-option-input:focus").wait_for()
+            option = self.page.locator(".command-option-input:focus")
+            option.wait_for()
             self.page.keyboard.type(value)
+            expect(option).to_have_value(value, timeout=PATIENCE)
             if self.page.locator('.command-pill.is-focused[data-option="user"]').count():
                 self.page.locator('.command-popup [role="option"]', has_text=value).first.wait_for()
                 self.page.keyboard.press("Enter")
@@ -150,28 +156,23 @@ class Visitor:
     def command(self, name: str, *values: str) -> None:
         """The same, and send it."""
         self.type_command(name, *values)
-        self.page.keyboard.press("Enter")
-        self._settled()
+        self._enter(lambda: expect(self.page.locator(".command-chip")).to_have_count(0, timeout=ENTER_TAKES))
 
     def attach(self, name: str, path: Path) -> None:
         """Send a slash command whose first option is a file."""
         self.type_command(name)
         self.page.locator("input[type=file]").last.set_input_files(path)
         self.page.get_by_label("Send").last.click()
+        expect(self.page.locator(".command-chip")).to_have_count(0, timeout=PATIENCE)
         self._settled()
 
     def say(self, text: str) -> None:
         """Send a message that is pasted whole."""
         composer = self.page.locator("#channel-composer-input")
         composer.fill(text)
-        for _ in range(PATIENCE // ENTER_TAKES):  # the page passes over a key that comes while it is still reading
-            expect(self.page.locator('.command-popup [role="option"]')).to_have_count(0, timeout=PATIENCE)
-            composer.press("Enter")
-            with contextlib.suppress(AssertionError):
-                expect(composer).to_have_value("", timeout=ENTER_TAKES)
-                break
-        expect(composer).to_have_value("", timeout=ENTER_TAKES)
-        self._settled()
+        expect(self.page.locator('.command-popup [role="option"]')).to_have_count(0, timeout=PATIENCE)
+        composer.focus()
+        self._enter(lambda: expect(composer).to_have_value("", timeout=ENTER_TAKES))
 
     def press(self, label: str, message: Locator) -> None:
         """Press a button of a message."""
@@ -195,6 +196,20 @@ class Visitor:
         """End the demo, as its menu offers."""
         self.page.get_by_text("More", exact=True).click()
         self.page.get_by_role("button", name="End preview session").click()
+
+    def _enter(self, gone: Callable[[], None]) -> None:
+        """Send what stands in the line; `gone` fails unless it is gone from there within `ENTER_TAKES`.
+
+        The page passes over a key that comes while it is still reading.
+        """
+        for _ in range(PATIENCE // ENTER_TAKES):
+            self.page.keyboard.press("Enter")
+            with contextlib.suppress(AssertionError):
+                gone()
+                break
+        else:
+            gone()
+        self._settled()
 
     def _settled(self) -> None:
         """What was done has come to its end: the page says so at the top."""
