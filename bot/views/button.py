@@ -70,6 +70,28 @@ class LimnerButton(LimnerItem[discord.ui.Button[discord.ui.View]], template=r"(?
         return cls(match["action"], int(match["id"]))
 
 
+class LimnerMenu(LimnerItem[discord.ui.Select[Any]], template=r"(?!)"):
+    """A menu of which one entry is chosen; its template has one group, which says what it is `about`."""
+
+    component_type = discord.ComponentType.select
+
+    def __init__(self, about: str, select: discord.ui.Select[Any]) -> None:
+        super().__init__(select)
+        self.about = about
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        assert isinstance(item, discord.ui.Select)
+        return cls(match[1], item)
+
+    @property
+    def chosen(self) -> str:
+        """The entry's value; "" where a client sends none."""
+        return self.item.values[0] if self.item.values else ""
+
+
 def view_of(*buttons: LimnerItem[Any]) -> discord.ui.View:
     """The buttons of one message. Needs a running event loop."""
     view = discord.ui.View(timeout=None)

@@ -19,7 +19,7 @@ from bot.examples import sheet
 from bot.help import help_pages
 from bot.listings import Listing, Page, lora_pages, model_pages, style_pages
 from bot.message_routes import MENTION_NOBODY
-from bot.views.button import LimnerItem, view_of
+from bot.views.button import LimnerItem, LimnerMenu, view_of
 
 if TYPE_CHECKING:
     from bot.client import Interaction
@@ -54,48 +54,19 @@ class PageButton(
         await turn(interaction, self.kind, self.page)
 
 
-class PageMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(r"limner:pages:(?P<kind>help)")):
+class PageMenu(LimnerMenu, template=re.compile(r"limner:pages:(?P<kind>help)")):
     """The pages by their titles: `limner:pages:help`."""
 
-    component_type = discord.ComponentType.select
-
-    def __init__(self, kind: str, select: discord.ui.Select[Any]) -> None:
-        super().__init__(select)
-        self.kind = kind
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        assert isinstance(item, discord.ui.Select)
-        return cls(match["kind"], item)
-
     async def press(self, interaction: Interaction) -> None:
-        chosen = self.item.values[0] if self.item.values else ""
-        await turn(interaction, self.kind, int(chosen) if re.fullmatch(r"[0-9]{1,3}", chosen) else 0)
+        await turn(interaction, self.about, int(self.chosen) if re.fullmatch(r"[0-9]{1,3}", self.chosen) else 0)
 
 
-class ExampleMenu(
-    LimnerItem[discord.ui.Select[Any]], template=re.compile(r"limner:example:(?P<kind>styles|loras|models)")
-):
+class ExampleMenu(LimnerMenu, template=re.compile(r"limner:example:(?P<kind>styles|loras|models)")):
     """Orders one picture with what is chosen, to see what this server makes of it: `limner:example:<list>`."""
 
-    component_type = discord.ComponentType.select
-
-    def __init__(self, kind: str, select: discord.ui.Select[Any]) -> None:
-        super().__init__(select)
-        self.kind = kind
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        assert isinstance(item, discord.ui.Select)
-        return cls(match["kind"], item)
-
     async def press(self, interaction: Interaction) -> None:
-        orders, name = interaction.client.services.orders, self.item.values[0] if self.item.values else ""
-        request = orders.parser.parse(f"{EXAMPLE_PROMPT} --n 1 --{self.kind.removesuffix('s')} {name}")
+        orders = interaction.client.services.orders
+        request = orders.parser.parse(f"{EXAMPLE_PROMPT} --n 1 --{self.about.removesuffix('s')} {self.chosen}")
         await order(interaction, orders.imagine(customer_of(interaction), request))
 
 

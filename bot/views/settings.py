@@ -12,7 +12,7 @@ import discord
 
 from bot.flag_values import RAW, USUAL_ASPECTS
 from bot.member_defaults import MemberDefaults
-from bot.views.button import LimnerItem, view_of
+from bot.views.button import LimnerItem, LimnerMenu, view_of
 from bot.wording import code
 
 if TYPE_CHECKING:
@@ -25,29 +25,16 @@ MENUS = ("style", "aspect", "model", "stylize")
 SWITCHES = ("remix", "relax")
 
 
-class SettingMenu(LimnerItem[discord.ui.Select[Any]], template=re.compile(rf"limner:set:(?P<field>{'|'.join(MENUS)})")):
+class SettingMenu(LimnerMenu, template=re.compile(rf"limner:set:(?P<field>{'|'.join(MENUS)})")):
     """A menu for one of the settings."""
 
-    component_type = discord.ComponentType.select
-
-    def __init__(self, field: str, select: discord.ui.Select[Any]) -> None:
-        super().__init__(select)
-        self.field = field
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        assert isinstance(item, discord.ui.Select)
-        return cls(match["field"], item)
-
     async def press(self, interaction: Interaction) -> None:
-        chosen = self.item.values[0] if self.item.values else NOTHING
-        value: str | int | None = None if chosen == NOTHING else chosen
-        if self.field == "stylize":
+        field, chosen = self.about, self.chosen
+        value: str | int | None = None if chosen in ("", NOTHING) else chosen
+        if field == "stylize":
             value = int(chosen) if chosen.isdecimal() and chosen.isascii() else None
         services = interaction.client.services
-        defaults = await services.orders.defaults.change(interaction.user.id, **{self.field: value})
+        defaults = await services.orders.defaults.change(interaction.user.id, **{field: value})
         await _show_anew(interaction, services, defaults)
 
 
