@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from bot.bench_fairness.bench import good_enough
-from bot.bench_fairness.day import Arrival, day
-from bot.bench_fairness.figures import Measured, jain, measure
+from bot.bench_fairness.day import MODELS, day
+from bot.bench_fairness.figures import TIMES, Measured, jain, measure
 from bot.bench_fairness.fluid import fair_day
-from bot.bench_fairness.machine import work_through
 from bot.bench_fairness.plots import promises, served, waits
-from bot.bench_fairness.policies import FirstComeFirstServed, Policy, RoundRobin
+from bot.simulation.arrivals import Arrival
+from bot.simulation.fleet import work_through
+from bot.simulation.policies import FirstComeFirstServed, Policy, RoundRobin
 from generation.job import Priority
 from generation.queue.policy import FairQueue
 
@@ -50,7 +51,7 @@ def test_first_come_first_served_lets_some_wait_many_times_as_long(measured: Mea
 @pytest.mark.parametrize("policy", [FairQueue, FirstComeFirstServed, RoundRobin])
 def test_each_policy_draws_each_job_once_and_fast_ones_first(policy: type[Policy]) -> None:
     arrivals = [replace(each, time=0.0) for each in day(5, members=60)]
-    run = work_through(arrivals, policy(), seed=1)
+    run = work_through(arrivals, policy(), TIMES, seed=1, held=MODELS[0])
     assert set(run.ready) == {each.job.id for each in arrivals}
     _, *rest = sorted(arrivals, key=lambda each: run.began[each.job.id])
     priorities = [each.job.priority for each in rest]  # the very first was picked when nobody else was there

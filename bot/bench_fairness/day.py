@@ -1,5 +1,4 @@
-"""A seeded day of a community: who orders what when. Nobody waits for an answer before they order, so that the same
-orders can be put before any policy."""
+"""A seeded day of a community: who orders what when."""
 
 from __future__ import annotations
 
@@ -7,35 +6,19 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bot.simulation.arrivals import HOUR, HOURS, KINDS, SHAPES, Arrival, job_of
 from generation.job import Priority
 from generation.queue.policy import QueuedJob
 
-HOUR = 3600.0
-DAY = 24 * HOUR
 MEMBERS = 1000
 SERVERS = 12
 # Shares of the members: some send ten orders at a time, and a few always want more than there is.
 BURSTY, GREEDY, REGULAR = 0.06, 0.04, 0.2
 BURST = 10  # what `quota.max_queued_jobs` allows as shipped
 RELAXED_BURST = 4  # and `quota.max_queued_relaxed_jobs`
-# When people are there: the weight of each hour of the day, which is quiet by night and busy in the evening.
-HOURS = (2, 1, 1, 1, 1, 1, 2, 3, 4, 5, 6, 6, 7, 6, 6, 6, 7, 9, 11, 13, 14, 13, 9, 5)
-MAX_BATCH = 4
-ROOM = MAX_BATCH * 1024**2  # pixels that share a forward pass
 MODELS, MODEL_WEIGHTS = ("sdxl", "other"), (85, 15)
-# Pictures, their area, and the work of each in units of one native picture: a grid, one picture, an upscale,
-# a grid of twice the steps, and a grid of large pictures.
-KINDS = ((4, 1.0, 1.0), (1, 1.0, 1.0), (1, 4.0, 3.0), (4, 1.0, 2.0), (4, 2.25, 3.4))
-# What people like to order of these: most the usual, some little, some much.
+# What people like to order of `KINDS`: most the usual, some little, some much.
 TASTES, TASTE_WEIGHTS = ((66, 12, 10, 8, 4), (30, 60, 10, 0, 0), (30, 5, 10, 35, 20)), (70, 15, 15)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """An order and its moment, in seconds since the day began."""
-
-    time: float
-    job: QueuedJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,20 +87,14 @@ def _moment(chance: random.Random) -> float:
 
 
 def _job(chance: random.Random, job_id: int, wish: _Wish, guild_id: int, taste: Sequence[int]) -> QueuedJob:
-    pictures, area, each = chance.choices(KINDS, weights=taste)[0]
+    kind = chance.choices(KINDS, weights=taste)[0]
     model = chance.choices(MODELS, weights=MODEL_WEIGHTS)[0]
-    shape = chance.choice(("square", "square", "wide", "high"))
-    work = pictures * each
-    return QueuedJob(
+    return job_of(
+        kind,
+        chance.choice(SHAPES),
         id=job_id,
         user_id=wish.user_id,
-        priority=wish.priority,
-        cost=max(1, round(work)),
         model=model,
-        loras=(),
-        batch_key=(model, area, each, shape),
-        pixels=round(pictures * area * 1024**2),
-        room=ROOM,
-        work=work,
+        priority=wish.priority,
         guild_id=guild_id,
     )

@@ -18,10 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.bench_fairness.day import HOUR, MEMBERS, MODELS, Arrival, day
+from bot.bench_fairness.day import MEMBERS, MODELS, day
 from bot.bench_fairness.fluid import FairDay, fair_day
-from bot.bench_fairness.machine import Moment, Run, alone_seconds, work_through
-from bot.bench_fairness.policies import FirstComeFirstServed, Policy, RoundRobin
+from bot.simulation.arrivals import HOUR, Arrival
+from bot.simulation.fleet import Run, ServiceTimes, Working, work_through
+from bot.simulation.policies import FirstComeFirstServed, Policy, RoundRobin
 from generation.catalogue import Catalogue, ModelSpec
 from generation.engine.protocol import WorkerInfo
 from generation.job import Priority
@@ -31,6 +32,7 @@ from generation.queue.policy import FairQueue, QueuedJob
 from generation.queue.running import RunningBatch
 
 SEED = 1
+TIMES = ServiceTimes(picture_seconds=1.5, batch_seconds=0.5, load_seconds=4.0)
 RUSH = (19 * HOUR, 22 * HOUR)
 # A forecast asks what becomes of all who wait: of so many orders, one is asked for its own.
 PROMISES = 12
@@ -67,9 +69,8 @@ class Measured:
     def served_in_rush(self, outcome: Outcome) -> dict[int, float]:
         """Work that was served to each of the equally demanding members."""
         begin, end = RUSH
-        wanting = fair_day(
-            _fast(self.arrivals), {each.job.id: alone_seconds(each.job) for each in self.arrivals}
-        ).wanting
+        alone = {each.job.id: TIMES.painting([each.job]) for each in self.arrivals}
+        wanting = fair_day(_fast(self.arrivals), alone).wanting
         served = {
             user_id: 0.0
             for user_id, spans in wanting.items()
@@ -134,27 +135,32 @@ class Promises:
             queue=queue, running=self._running, workers=lambda: self._workers, speeds=self._speeds, clock=self._clock
         )
 
-    def job_came(self, job: QueuedJob, moment: Moment) -> None:
+    def job_came(self, job: QueuedJob, time: float, workers: Sequence[Working]) -> None:
         if job.id % PROMISES:
             return
-        self._clock.seconds = moment.time
-        self._workers[:] = [moment.next_worker()]
-        self._running[:] = []
-        if moment.batch:
-            seconds = self._speeds.batch_seconds(moment.worker, moment.batch)
-            self._running.append(
-                RunningBatch(moment.worker, moment.batch, expected_seconds=seconds, now=moment.batch_began)
+        self._clock.seconds = time
+        self._workers[:] = [each.afterwards() for each in workers]
+        self._running[:] = [
+            RunningBatch(
+                each.worker,
+                each.batch,
+                expected_seconds=self._speeds.batch_seconds(each.worker, each.batch),
+                now=each.began,
             )
+            for each in workers
+            if each.batch
+        ]
         self._outlooks.forget()
         outlook = self._outlooks.of(job.id)
         assert outlook is not None
         self.told[job.id] = outlook.wait_seconds + outlook.work_seconds
 
-    def batch_done(self, worker: WorkerInfo, batch: Sequence[QueuedJob], painting: float, loading: float) -> None:
-        if loading:
-            self._speeds.learn_loading(worker.device, batch[0].model, seconds=loading)
-        work = sum(job.work for job in batch)
-        self._speeds.learn_painting(worker.device, batch[0].model, work=work, seconds=painting)
+    def batch_done(self, done: Working) -> None:
+        device, model = done.worker.device, done.batch[0].model
+        if done.loading:
+            self._speeds.learn_loading(device, model, seconds=done.loading)
+        work = sum(job.work for job in done.batch)
+        self._speeds.learn_painting(device, model, work=work, seconds=done.ends - done.began - done.loading)
 
 
 class _CountedClock:
@@ -173,16 +179,17 @@ class _CountedClock:
 def _outcome(arrivals: Sequence[Arrival], queue: Policy, seed: int, promises: Promises | None = None) -> Outcome:
     seconds: dict[int, float] = {}
 
-    def batch_done(worker: WorkerInfo, batch: tuple[QueuedJob, ...], painting: float, loading: float) -> None:
-        work = sum(job.work for job in batch)
-        seconds.update((job.id, (painting + loading) * job.work / work) for job in batch)
+    def batch_done(done: Working) -> None:
+        work = sum(job.work for job in done.batch)
+        seconds.update((job.id, (done.ends - done.began) * job.work / work) for job in done.batch)
         if promises is not None:
-            promises.batch_done(worker, batch, painting, loading)
+            promises.batch_done(done)
 
-    if promises is None:
-        run = work_through(arrivals, queue, seed=seed, on_batch=batch_done)
-    else:
-        run = work_through(arrivals, queue, seed=seed, on_batch=batch_done, on_arrival=promises.job_came)
+    def job_came(job: QueuedJob, time: float, workers: Sequence[Working]) -> None:
+        if promises is not None:
+            promises.job_came(job, time, workers)
+
+    run = work_through(arrivals, queue, TIMES, seed=seed, held=MODELS[0], on_arrival=job_came, on_batch=batch_done)
     relaxed = (each.job.id for each in arrivals if each.job.priority is Priority.RELAX)
     away = sorted({(run.began[job_id], run.ready[job_id]) for job_id in relaxed})
     return Outcome(run=run, fair=fair_day(_fast(arrivals), seconds, away))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.bench_fairness.day import Arrival
+from bot.simulation.arrivals import Arrival
 
 NOTHING = 1e-9  # seconds of work that rounding leaves
 NEVER = float("inf")

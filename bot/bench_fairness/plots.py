@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bot.bench_fairness.drawing import COLOURS, Axis, Plot
 from bot.bench_fairness.figures import SEED, Measured, measure
+from bot.simulation.drawing import COLOURS, Axis, Plot
 from generation.job import Priority
 
 NAMES = {"fair": "Limner", "round_robin": "round robin", "fifo": "first come, first served"}
