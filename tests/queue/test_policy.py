@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from generation.engine.protocol import WorkerInfo, WorkerState
 from generation.job import Priority
-from generation.queue.policy import LEAD, MAX_SKIPS, PATIENCE, FairQueue, QueuedJob
+from generation.queue.lane import LEAD, MAX_SKIPS, PATIENCE
+from generation.queue.policy import FairQueue, QueuedJob
 
 ROOM = 4
 MAX_COST = 12
