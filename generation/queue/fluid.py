@@ -8,8 +8,8 @@ ought to be ready: their *virtual finish*. It needs no clock: it is told of work
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
-from itertools import accumulate
+
+from generation.queue.prefix_sums import PrefixSums
 
 SMALL = 16  # entries of a heap that need no tidying
 
@@ -17,14 +17,15 @@ SMALL = 16  # entries of a heap that need no tidying
 class Fluid:
     """The virtual time, which is how much each of those who wait has been served since the beginning, in credits.
 
-    It passes the slower, the more people wait. Each verb takes O(log n) in the mean.
+    It passes the slower, the more people wait. Each verb takes O(log n) in the mean, and the square root of n where its
+    sums are kept; with a hundred thousand people that is some ten microseconds.
     """
 
     def __init__(self) -> None:
         self.time = 0.0
         self._done: dict[int, float] = {}  # who is being served, and until which virtual time
         self._next: list[tuple[float, int]] = []  # heap of these; an entry counts while it is in `_done` as it stands
-        self._sums: tuple[list[float], list[float]] | None = None
+        self._sums: PrefixSums | None = None  # of all that is in `_done`, once somebody asked
 
     def copy(self) -> Fluid:
         """An independent one in the same state."""
@@ -33,16 +34,12 @@ class Fluid:
         return twin
 
     def work_until(self, time: float) -> float:
-        """How much work is given away until that virtual time, if nobody wants more than they do now.
-
-        Of several questions in a row, each but the first takes O(log n).
-        """
+        """How much work is given away until that virtual time, if nobody wants more than they do now."""
+        self._drop_done()
         if self._sums is None:
-            done = sorted(done for done in self._done.values() if done > self.time)
-            self._sums = done, [0.0, *accumulate(done)]
-        done, sums = self._sums
-        less = bisect_right(done, time)
-        return sums[less] + (len(done) - less) * time - len(done) * self.time
+            self._sums = PrefixSums(self._done.values())
+        less, sum_ = self._sums.until(time)
+        return sum_ + (len(self._done) - less) * time - len(self._done) * self.time
 
     def add(self, user_id: int, cost: int) -> None:
         """Somebody wants that much more."""
@@ -56,13 +53,11 @@ class Fluid:
         if done > self.time:
             self._set(user_id, done)
         else:
-            self._sums = None
-            del self._done[user_id]
+            self._leave(user_id)
             self._tidy()
 
     def serve(self, work: float) -> None:
         """Give that much work away. What nobody wants is lost."""
-        self._sums = None
         while work > 0 and self._drop_done():
             until = self._next[0][0]
             needed = (until - self.time) * len(self._done)
@@ -73,7 +68,10 @@ class Fluid:
             self.time = until
 
     def _set(self, user_id: int, done: float) -> None:
-        self._sums = None
+        if self._sums is not None:
+            if user_id in self._done:
+                self._sums.remove(self._done[user_id])
+            self._sums.add(done)
         self._done[user_id] = done
         heapq.heappush(self._next, (done, user_id))
         self._tidy()
@@ -91,6 +89,11 @@ class Fluid:
             if self._done.get(user_id) == done:
                 if done > self.time:
                     return True
-                del self._done[user_id]
+                self._leave(user_id)
             heapq.heappop(self._next)
         return False
+
+    def _leave(self, user_id: int) -> None:
+        done = self._done.pop(user_id)
+        if self._sums is not None:
+            self._sums.remove(done)
