@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import URL, Connection, ExceptionContext, event, text
+from sqlalchemy import URL, Connection, ExceptionContext, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -18,6 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from storage.errors import StorageOutdated, StorageUnavailable
 
 Clock = Callable[[], datetime]
+
+CHANNEL = "limner"  # on which PostgreSQL tells programs of one database what others did
+MOVED = "moved"  # where a session notes the jobs that are new in it, or have another status
+_TOLD_AT_ONCE = 400  # ids in one notification, which may have 8,000 bytes
 
 REVISION = "0004"
 """The schema that this program speaks: the newest file in `migrations/versions` (a test compares). Stated here so that
@@ -38,6 +43,7 @@ class Database:
 
     def __init__(self, reading: AsyncEngine, writing: AsyncEngine, clock: Clock) -> None:
         self._clock = clock
+        self.origin = secrets.token_hex(6)  # by which other programs' notifications are told from our own
         self._readers = async_sessionmaker(reading, expire_on_commit=False)
         self._writers = async_sessionmaker(writing.execution_options(writes=True), expire_on_commit=False)
         # SQLite has one writer at a time. Waiting here is first come, first served and wakes at once; waiting in
@@ -86,6 +92,18 @@ class Database:
         turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
         async with turn, self._writers() as session, session.begin():
             yield session
+            if session.info.get(MOVED):
+                await self._tell(session)
+
+    async def _tell(self, session: AsyncSession) -> None:
+        """Let other programs on the same server know which jobs moved, if the transaction comes to its end."""
+        rows = session.info.pop(MOVED)
+        if session.get_bind().dialect.name != "postgresql":
+            return
+        ids = sorted({row.id for row in rows})
+        for start in range(0, len(ids), _TOLD_AT_ONCE):
+            some = ",".join(map(str, ids[start : start + _TOLD_AT_ONCE]))
+            await session.execute(select(func.pg_notify(CHANNEL, f"jobs {self.origin} {some}")))
 
 
 def create_engine(url: str) -> AsyncEngine:

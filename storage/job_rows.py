@@ -8,9 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import object_session
 
 from generation.job import Job, JobStatus, NewJob, may_become
 from storage import ledger
+from storage.database import MOVED
 from storage.tables import JobRow
 
 
@@ -31,10 +33,15 @@ async def lock_job(session: AsyncSession, job_id: int) -> JobRow | None:
     return rows[0] if rows else None
 
 
-async def lock_jobs(session: AsyncSession, *conditions: ColumnElement[bool]) -> Sequence[JobRow]:
-    """The jobs that meet all conditions once they are held: by rising id, so that two transactions cannot deadlock."""
-    rows = await session.scalars(select(JobRow).where(*conditions).order_by(JobRow.id).with_for_update(key_share=True))
-    return rows.all()
+async def lock_jobs(
+    session: AsyncSession, *conditions: ColumnElement[bool], skip_locked: bool = False
+) -> Sequence[JobRow]:
+    """The jobs that meet all conditions once they are held: by rising id, so that two transactions cannot deadlock.
+
+    `skip_locked`: those that another transaction holds are left out, and nobody is waited for.
+    """
+    held = select(JobRow).where(*conditions).order_by(JobRow.id)
+    return (await session.scalars(held.with_for_update(key_share=True, skip_locked=skip_locked))).all()
 
 
 def become(
@@ -48,6 +55,7 @@ def become(
     if not may_become(row.status, wanted):
         return False
     row.status = wanted
+    note_moved(row)
     row.worker = worker
     row.lease_until = lease_until
     if wanted is JobStatus.RUNNING:
@@ -58,6 +66,13 @@ def become(
     else:
         row.finished_at = now
     return True
+
+
+def note_moved(row: JobRow) -> None:
+    """A job is new or has another status: other programs on the same database hear of it when that is committed."""
+    session = object_session(row)
+    if session is not None:
+        session.info.setdefault(MOVED, []).append(row)
 
 
 async def end(

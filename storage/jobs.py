@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import ColumnElement, Select, func, select
@@ -23,9 +23,10 @@ from storage.blocked_pictures import ACTION, blocked_details
 from storage.database import Database
 from storage.deletion import Deletion
 from storage.errors import FilesUnwritable, TooManyJobs, TooManyNewJobs
+from storage.file_needs import AT_ONCE
 from storage.files import Files
 from storage.guilds import remember_guild
-from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs
+from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs, note_moved
 from storage.moderator_log import write_down
 from storage.relaxing import RelaxLimits, check_relaxed
 from storage.tables import ImageRow, JobRow
@@ -108,6 +109,8 @@ class Jobs(JobStore):
                 row.answer_token = answer_token
             session.add_all(rows)
             await session.flush()  # gives them the ids that their holds refer to
+            for row in rows:
+                note_moved(row)
             await ledger.hold(session, rows, allowance=allowance, now=now)
             return [job_of(row) for row in rows]
 
@@ -191,6 +194,20 @@ class Jobs(JobStore):
             select(JobRow).where(JobRow.status == JobStatus.QUEUED).order_by(JobRow.created_at, JobRow.id)
         )
 
+    async def waiting_ids(self) -> Collection[int]:
+        async with self._database.reading() as session:
+            return set(await session.scalars(select(JobRow.id).where(JobRow.status == JobStatus.QUEUED)))
+
+    async def running(self) -> Sequence[Job]:
+        return await self._read(select(JobRow).where(JobRow.status == JobStatus.RUNNING).order_by(JobRow.id))
+
+    async def those(self, job_ids: Collection[int]) -> Sequence[Job]:
+        ids, found = sorted(job_ids), list[Job]()
+        for start in range(0, len(ids), AT_ONCE):
+            some = JobRow.id.in_(ids[start : start + AT_ONCE])
+            found += await self._read(select(JobRow).where(some).order_by(JobRow.id))
+        return found
+
     async def get(self, job_id: int) -> Job | None:
         async with self._database.reading() as session:
             row = await session.get(JobRow, job_id)
@@ -201,10 +218,13 @@ class Jobs(JobStore):
 
     # Leases -----------------------------------------------------------------------------------------------------------
 
-    async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
+    async def lease(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> Sequence[Job]:
         async with self._database.writing() as session:
+            # Who holds one of them is leasing it, calling it off, or noting its message: this program goes on with the
+            # others meanwhile.
+            rows = await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.QUEUED, skip_locked=True)
             now = self._database.now()
-            rows = await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.QUEUED)
+            until = now + timedelta(seconds=seconds)
             leased = {
                 row.id: job_of(row)
                 for row in rows
@@ -212,9 +232,11 @@ class Jobs(JobStore):
             }
         return [leased[job_id] for job_id in job_ids if job_id in leased]
 
-    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
+    async def renew(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> None:
         async with self._database.writing() as session:
-            for row in await _leased_to(session, worker, job_ids):
+            rows = await _leased_to(session, worker, job_ids)
+            until = self._database.now() + timedelta(seconds=seconds)
+            for row in rows:
                 row.lease_until = until
 
     async def hand_back(self, job_ids: Sequence[int], *, worker: str) -> None:

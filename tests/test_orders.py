@@ -43,7 +43,7 @@ class Shop:
 
     async def draw(self, job: Job) -> list[int]:
         """Let the job be done; its images' ids."""
-        await self.storage.jobs.lease([job.id], worker="w/cpu", until=job.created_at)
+        await self.storage.jobs.lease([job.id], worker="w/cpu", seconds=0)
         pictures = [
             Picture(png=f"{job.id}/{index}".encode(), width=recipe.width, height=recipe.height)
             for index, recipe in enumerate(job.recipes)

@@ -8,9 +8,8 @@ result for a job that is no longer leased to its worker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 import structlog
 
@@ -20,6 +19,7 @@ from generation.engine.protocol import Batch, Engine, Progress, Task, WorkerInfo
 from generation.errors import EngineDead, LimnerError, ModelUnavailable, PaintingCancelled, WorkerError
 from generation.job import Job, JobStatus, Priority
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
+from generation.queue.elsewhere import Elsewhere
 from generation.queue.estimate import Outlook, Speeds
 from generation.queue.listener import JobProgress, QueueListener
 from generation.queue.outlooks import Outlooks
@@ -50,8 +50,14 @@ class Dispatcher:
         instance: str,
         safety: SafetyPolicy | None = None,
         on_blocked: OnBlocked | None = None,
+        shared: bool = False,
+        on_elsewhere: Callable[[Job], None] = lambda job: None,
     ) -> None:
-        """`safety` is what the workers' image classifier decides about, None where they have none."""
+        """`safety` is what the workers' image classifier decides about, None where they have none.
+
+        `shared`: other programs work with the same store. `on_elsewhere` is called on the event loop with each job that
+        one of them starts or ends, as it is then, perhaps more than once.
+        """
         self._store = store
         self._engine = engine
         self._catalogue = catalogue
@@ -77,6 +83,19 @@ class Dispatcher:
         self._outlooks = Outlooks(
             queue=self._queue, running=self._running, workers=engine.workers, speeds=self._speeds, clock=clock
         )
+        self._elsewhere = Elsewhere(
+            store=store,
+            queue=self._queue,
+            running=self._running,
+            catalogue=catalogue,
+            settings=settings,
+            trouble=self._trouble,
+            instance=instance,
+            shared=shared,
+            drop=self._drop,
+            told=on_elsewhere,
+            moved=self._moved,
+        )
         self._wake = asyncio.Event()  # something waits to be picked, or the program stops
         self._stopping = asyncio.Event()
         self._drained = asyncio.Event()
@@ -93,12 +112,14 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_up())
+                tasks.create_task(self._elsewhere.run(self._drained))
                 try:
                     await self._serve(tasks)
                 except EngineDead as error:
                     dead = error
                 await self._drain()
                 self._drained.set()
+                self._elsewhere.hear(())
         finally:
             self._ended.set()
         if dead is not None:
@@ -116,6 +137,13 @@ class Dispatcher:
         """A job was ordered; it is durable already."""
         self._queue.add(QueuedJob.of(job, self._catalogue))
         self._moved()
+
+    def moved_elsewhere(self, job_ids: Collection[int] | None) -> None:
+        """Another program on the same store changed these jobs; None: it may have been any."""
+        if job_ids is None:
+            self._elsewhere.hear_nothing()
+        else:
+            self._elsewhere.hear(job_ids)
 
     async def cancel(self, job_id: int, *, by: int | None = None) -> bool:
         """Call off a queued or running job, `by` a moderator or its owner (None). False: it had already ended."""
@@ -191,6 +219,7 @@ class Dispatcher:
                 waiting = await self._store.waiting()
                 self._take_in(waiting)
             if attempt.error is None:
+                self._elsewhere.hear_nothing()
                 return
             await self._rest()
 
@@ -221,7 +250,9 @@ class Dispatcher:
         """Lease the picked jobs and fetch what they need. None: there is nothing to paint after all."""
         worker = running.worker.name
         needed: list[Task] = []
-        for job in await self._store.lease(running.ids, worker=worker, until=self._lease_end()):
+        leased = await self._store.lease(running.ids, worker=worker, seconds=self._settings.lease_seconds)
+        self._elsewhere.missed(running, set(running.ids) - {job.id for job in leased})
+        for job in leased:
             try:
                 needed += await tasks_of(job, store=self._store, catalogue=self._catalogue)
             except CannotRun as error:
@@ -304,7 +335,9 @@ class Dispatcher:
         while not await comes_within(self._settings.lease_seconds / 3, self._drained):
             with self._trouble.survive("leases_not_kept"):
                 for running in list(self._running):
-                    await self._store.renew(running.ids, worker=running.worker.name, until=self._lease_end())
+                    await self._store.renew(
+                        running.ids, worker=running.worker.name, seconds=self._settings.lease_seconds
+                    )
                 await self._take_back_expired()
                 if self._trouble.doubtful:
                     self._trouble.doubtful = False
@@ -342,9 +375,6 @@ class Dispatcher:
 
     def _is_idle(self, worker: str) -> bool:
         return any(info.name == worker and info.state is WorkerState.IDLE for info in self._engine.workers())
-
-    def _lease_end(self) -> datetime:
-        return self._clock.now() + timedelta(seconds=self._settings.lease_seconds)
 
     def _moved(self) -> None:
         """Something came, went or ended."""

@@ -11,9 +11,11 @@ class QueueSettings:
 
     A running job whose lease was not renewed for `lease_seconds` goes back to the queue: its program died. Leases are
     renewed three times as often. After trouble with the store the queue pauses for `first_pause`, twice as long each
-    time, `longest_pause` at most.
+    time, `longest_pause` at most. Where other programs share the store, what waits is compared with it every
+    `compare_seconds`, for what was not heard of.
     """
 
     lease_seconds: float = 60.0
     first_pause: float = 1.0
     longest_pause: float = 60.0
+    compare_seconds: float = 5.0

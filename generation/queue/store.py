@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,14 +21,27 @@ class JobStore(Protocol):
     async def waiting(self) -> Sequence[Job]:
         """All queued jobs, oldest first."""
 
+    async def waiting_ids(self) -> Collection[int]:
+        """The ids of all queued jobs, in no order: cheap, to be compared with what one believes."""
+
+    async def running(self) -> Sequence[Job]:
+        """All jobs that a worker of any program is leased."""
+
     async def get(self, job_id: int) -> Job | None:
         """One job, or None."""
 
-    async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
-        """Queued → running, `attempt` + 1. What was really leased comes back (the rest was cancelled meanwhile)."""
+    async def those(self, job_ids: Collection[int]) -> Sequence[Job]:
+        """These jobs as they are now, by rising id; those that are not there are left out."""
 
-    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
-        """Push the lease of running jobs further."""
+    async def lease(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> Sequence[Job]:
+        """Queued → running, `attempt` + 1, for so long from the write on, however long that had to wait.
+
+        What was really leased comes back. The rest was cancelled meanwhile, or leased by another program, or is being
+        changed by one in this moment: it may wait yet.
+        """
+
+    async def renew(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> None:
+        """Let the lease of running jobs end so many seconds after the write."""
 
     async def hand_back(self, job_ids: Sequence[int], *, worker: str) -> None:
         """Running → queued without counting the attempt: the program stops in good order."""

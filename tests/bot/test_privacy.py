@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import discord
@@ -195,7 +194,7 @@ async def test_the_end_of_a_job_that_nobody_was_told_of_is_told_without_its_word
     monkeypatch.setattr(personal_data, "PAUSES", (3600.0,))
     async with open_world(tmp_path, working=False) as world:
         message, jobs = await world.imagine("a secret boat --n 1"), world.app.services.storage.jobs
-        await jobs.lease([1], worker="there/cpu", until=datetime.now(UTC) + timedelta(minutes=1))
+        await jobs.lease([1], worker="there/cpu", seconds=60)
         await jobs.finish(1, worker="there/cpu", pictures=[Picture(png=b"never shown", width=128, height=128)])
         await world.app.services.storage.personal_data.delete(world.member.id)
         await world.restart()

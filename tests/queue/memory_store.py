@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from generation.clock import Clock
@@ -46,12 +46,24 @@ class MemoryStore:
         await self._enter("waiting")
         return [job for job in self.jobs.values() if job.status is JobStatus.QUEUED]
 
+    async def waiting_ids(self) -> Collection[int]:
+        return {job.id for job in await self.waiting()}
+
+    async def running(self) -> Sequence[Job]:
+        await self._enter("running")
+        return [job for job in self.jobs.values() if job.status is JobStatus.RUNNING]
+
+    async def those(self, job_ids: Collection[int]) -> Sequence[Job]:
+        await self._enter("those")
+        return [self.jobs[job_id] for job_id in sorted(job_ids) if job_id in self.jobs]
+
     async def get(self, job_id: int) -> Job | None:
         await self._enter("get")
         return self.jobs.get(job_id)
 
-    async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
+    async def lease(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> Sequence[Job]:
         await self._enter("lease")
+        until = self._clock.now() + timedelta(seconds=seconds)
         leased = [
             self._become(job_id, JobStatus.RUNNING, worker=worker, until=until, attempts=1)
             for job_id in job_ids
@@ -60,8 +72,9 @@ class MemoryStore:
         self._fail("after lease")
         return leased
 
-    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
+    async def renew(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> None:
         await self._enter("renew")
+        until = self._clock.now() + timedelta(seconds=seconds)
         self.renewals += 1
         for job_id in job_ids:
             if self._leased_to(job_id, worker):

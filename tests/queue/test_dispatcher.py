@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
-from datetime import datetime
 
 import pytest
 from structlog.testing import capture_logs
@@ -34,7 +33,7 @@ BRIEF = dataclasses.replace(QUICK, lease_seconds=0.3)
 class NeverRenewed(MemoryStore):
     """Whose leases run out: a database that answers too late."""
 
-    async def renew(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> None:
+    async def renew(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> None:
         pass
 
 
@@ -79,8 +78,7 @@ async def test_orders_made_before_the_start_are_taken_up_and_those_of_a_dead_pro
     bench = new_bench()
     waiting = bench.store.order(order("red"))
     orphan = bench.store.order(order("blue", model="other"))
-    past = bench.store.jobs[waiting.id].created_at.replace(year=2020)
-    await bench.store.lease([orphan.id], worker="there/cpu", until=past)
+    await bench.store.lease([orphan.id], worker="there/cpu", seconds=-1)
     async with at_work(bench):
         await bench.end_of(waiting, orphan)
     assert bench.ear.ends() == {waiting.id: DONE, orphan.id: DONE}
@@ -115,8 +113,8 @@ async def test_a_worker_that_dies_while_its_jobs_are_leased_costs_them_no_attemp
     class KilledWhileLeasing(MemoryStore):
         deaths = 3
 
-        async def lease(self, job_ids: Sequence[int], *, worker: str, until: datetime) -> Sequence[Job]:
-            leased = await super().lease(job_ids, worker=worker, until=until)
+        async def lease(self, job_ids: Sequence[int], *, worker: str, seconds: float) -> Sequence[Job]:
+            leased = await super().lease(job_ids, worker=worker, seconds=seconds)
             if self.deaths:
                 self.deaths -= 1
                 bench.engine.stand_still()

@@ -75,7 +75,7 @@ async def ordered(storage: Storage, **changes: Any) -> Job:
 async def leased(storage: Storage, clock: Clock, *, worker: str = WORKER, **changes: Any) -> Job:
     """A running job whose lease runs out in a minute."""
     job = await ordered(storage, **changes)
-    [running] = await storage.jobs.lease([job.id], worker=worker, until=clock() + timedelta(minutes=1))
+    [running] = await storage.jobs.lease([job.id], worker=worker, seconds=60)
     return running
 
 

@@ -47,7 +47,7 @@ async def test_an_answers_token_is_kept_until_the_job_is_delivered(storage: Stor
     other = await ordered(storage)
     assert await storage.jobs.answer_token(job.id) == "token"
     assert await storage.jobs.answer_token(other.id) is None
-    await storage.jobs.lease([job.id], worker=WORKER, until=Clock()())
+    await storage.jobs.lease([job.id], worker=WORKER, seconds=0)
     await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())
     assert await storage.jobs.answer_token(job.id) == "token"
     await storage.jobs.delivered(job.id)

@@ -30,7 +30,7 @@ async def work(storage, worker):
     while True:
         job = await storage.jobs.order(order(), allowance=None, max_queued=10_000)
         print("queued", job.id, flush=True)
-        await storage.jobs.lease([job.id], worker=worker, until=datetime.now(UTC) + timedelta(minutes=1))
+        await storage.jobs.lease([job.id], worker=worker, seconds=60)
         await storage.jobs.finish(job.id, worker=worker, pictures=pictures())
         print("done", job.id, flush=True)
 

@@ -119,7 +119,7 @@ async def test_the_file_goes_once_the_last_job_that_started_from_it_has_ended(
             for _ in range(MAX_ATTEMPTS):
                 clock.tick(hours=1)
                 await storage.jobs.take_back_expired(clock())
-                await storage.jobs.lease([running.id], worker=WORKER, until=clock())
+                await storage.jobs.lease([running.id], worker=WORKER, seconds=0)
     assert (await job_of(storage, running.id)).status.terminal
     assert not await storage.files.exists(first.digest)
 

@@ -148,10 +148,11 @@ async def test_a_running_job_counts_as_unfinished_and_a_done_one_does_not(storag
 
 
 async def test_a_lease_starts_the_job_and_names_the_worker(storage: Storage, clock: Clock) -> None:
-    job, until = await ordered(storage), clock() + timedelta(seconds=30)
+    job = await ordered(storage)
     clock.tick(seconds=5)
-    [running] = await storage.jobs.lease([job.id], worker=WORKER, until=until)
-    assert (running.status, running.worker, running.lease_until) == (JobStatus.RUNNING, WORKER, until)
+    [running] = await storage.jobs.lease([job.id], worker=WORKER, seconds=30)
+    assert (running.status, running.worker) == (JobStatus.RUNNING, WORKER)
+    assert running.lease_until == clock() + timedelta(seconds=30)
     assert (running.attempt, running.started_at) == (1, clock())
     assert await storage.jobs.get(job.id) == running
     assert await storage.jobs.waiting() == []
@@ -160,16 +161,16 @@ async def test_a_lease_starts_the_job_and_names_the_worker(storage: Storage, clo
 async def test_what_was_cancelled_or_leased_meanwhile_is_not_leased(storage: Storage, clock: Clock) -> None:
     jobs = [await ordered(storage) for _ in range(4)]
     await storage.jobs.cancel(jobs[1].id)
-    await storage.jobs.lease([jobs[2].id], worker="host-b/cpu", until=clock())
+    await storage.jobs.lease([jobs[2].id], worker="host-b/cpu", seconds=0)
     wanted = [jobs[3].id, jobs[2].id, jobs[1].id, jobs[0].id, 999]
-    got = await storage.jobs.lease(wanted, worker=WORKER, until=clock())
+    got = await storage.jobs.lease(wanted, worker=WORKER, seconds=0)
     assert [job.id for job in got] == [jobs[3].id, jobs[0].id]
 
 
 async def test_a_renewed_lease_is_not_taken_back(storage: Storage, clock: Clock) -> None:
     job = await leased(storage, clock)
-    await storage.jobs.renew([job.id], worker="host-b/cpu", until=clock() + timedelta(days=1))  # not theirs
-    await storage.jobs.renew([job.id], worker=WORKER, until=clock() + timedelta(minutes=5))
+    await storage.jobs.renew([job.id], worker="host-b/cpu", seconds=86_400)  # not theirs
+    await storage.jobs.renew([job.id], worker=WORKER, seconds=300)
     assert await storage.jobs.take_back_expired(clock.tick(minutes=5)) == []
     [back] = await storage.jobs.take_back_expired(clock.tick(seconds=1))
     assert (back.status, back.worker, back.lease_until, back.started_at) == (JobStatus.QUEUED, None, None, None)
@@ -180,7 +181,7 @@ async def test_the_third_lost_attempt_fails_with_a_refund(storage: Storage, cloc
     await storage.credits.set_allowance(ANNA, HARBOUR, 10)
     job = await ordered(storage)
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        [running] = await storage.jobs.lease([job.id], worker=WORKER, until=clock())
+        [running] = await storage.jobs.lease([job.id], worker=WORKER, seconds=0)
         assert running.attempt == attempt
         assert (await storage.credits.balance(ANNA, HARBOUR, allowance=None)).available == 8
         [job] = await storage.jobs.take_back_expired(clock.tick(seconds=1))
@@ -206,7 +207,7 @@ async def test_a_job_handed_back_loses_no_attempt_and_a_retried_one_does(storage
     await storage.jobs.hand_back([job.id], worker=WORKER)
     [waiting] = await storage.jobs.waiting()
     assert (waiting.attempt, waiting.worker) == (0, None)
-    await storage.jobs.lease([job.id], worker=WORKER, until=clock())
+    await storage.jobs.lease([job.id], worker=WORKER, seconds=0)
     assert not await storage.jobs.retry(job.id, worker="host-b/cpu")
     assert await storage.jobs.retry(job.id, worker=WORKER)
     assert not await storage.jobs.retry(job.id, worker=WORKER)
@@ -242,7 +243,7 @@ async def test_a_job_that_is_not_ours_any_more_is_not_finished(storage: Storage,
     cancelled, lost, other = [await leased(storage, clock) for _ in range(3)]
     await storage.jobs.cancel(cancelled.id)
     await storage.jobs.take_back_expired(clock.tick(minutes=2))
-    await storage.jobs.lease([other.id], worker="host-b/cpu", until=clock())
+    await storage.jobs.lease([other.id], worker="host-b/cpu", seconds=0)
     for job in (cancelled, lost, other):
         before = await storage.jobs.get(job.id)
         assert not await storage.jobs.finish(job.id, worker=WORKER, pictures=pictures())

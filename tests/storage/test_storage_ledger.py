@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,7 +113,7 @@ class Ledger(RuleBasedStateMachine):
     @rule(number=picks)
     def lease(self, number: int) -> None:
         job_id, charge = self.pick(number)
-        leased = self.do(self.storage.jobs.lease([job_id], worker=WORKER, until=self.clock() + timedelta(minutes=1)))
+        leased = self.do(self.storage.jobs.lease([job_id], worker=WORKER, seconds=60))
         assert bool(leased) == (charge.status is JobStatus.QUEUED)
         if leased:
             charge.status, charge.attempt = JobStatus.RUNNING, charge.attempt + 1

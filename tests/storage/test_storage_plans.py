@@ -20,8 +20,8 @@ Verb = Callable[[Storage, Clock], Awaitable[Any]]
 
 VERBS: dict[str, Verb] = {
     "waiting": lambda storage, clock: storage.jobs.waiting(),
-    "lease": lambda storage, clock: storage.jobs.lease([1, 2, 3], worker=WORKER, until=clock()),
-    "renew": lambda storage, clock: storage.jobs.renew([1, 2, 3], worker=WORKER, until=clock()),
+    "lease": lambda storage, clock: storage.jobs.lease([1, 2, 3], worker=WORKER, seconds=0),
+    "renew": lambda storage, clock: storage.jobs.renew([1, 2, 3], worker=WORKER, seconds=0),
     "take_back_expired": lambda storage, clock: storage.jobs.take_back_expired(clock()),
     "take_back_from": lambda storage, clock: storage.jobs.take_back_from("host-a"),
     "undelivered": lambda storage, clock: storage.jobs.undelivered(),
