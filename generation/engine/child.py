@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from generation.clock import Clock
+from generation.engine.frames import FromParent, FromWorker, encode, read_frame
 
 ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child shall import these and no others
 # How long a process whose socket is closed may take to be gone by itself.
@@ -25,14 +26,16 @@ KEPT_LINES = 3  # of what it printed last
 
 
 class ChildProcess:
-    """A worker's process. `socket` is our end of the connection to it; whoever uses it closes it.
+    """A worker's process, a `Life`. Its burial closes our end of the connection to it.
 
     Everything is called on one event loop, in a thread that stays until the program ends: Linux ends a child with the
     *thread* that started it (see `worker._die_with_parent`).
     """
 
     def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket, *, clock: Clock, log: Any) -> None:
-        self.socket = connection
+        self._socket = connection
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
         self._process = process
         self._clock = clock
         self._log = log
@@ -67,12 +70,22 @@ class ChildProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    async def begin(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
+
+    def send(self, frame: FromParent) -> None:
+        if self._writer is not None:
+            self._writer.write(encode(frame))
+
+    async def receive(self) -> FromWorker | None:
+        return None if self._reader is None else await read_frame(self._reader)
+
     def kill(self) -> None:
-        """End it at once."""
         self._process.kill()
 
     async def bury(self) -> str:
-        """Wait until the process is gone, with some help; its device's memory is free then. How it ended, in words."""
+        self._socket.close() if self._writer is None else self._writer.close()
+        self._writer = None
         until = self._clock.monotonic() + FAREWELL_SECONDS
         while self._process.poll() is None:
             if self._clock.monotonic() > until:

@@ -1,4 +1,7 @@
-"""The parent's side of one worker: starts its process, talks to it, and starts another when it dies."""
+"""The parent's side of one worker: has it started, talks to it, and has it started anew when it dies.
+
+Where a worker lives is a `Life`'s to know: in a child process here, or in an actor on a cluster.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import structlog
 
 from generation.catalogue import ModelSpec
 from generation.clock import Clock
-from generation.engine.child import ChildProcess
 from generation.engine.frames import (
     Cancel,
     Done,
@@ -23,9 +25,8 @@ from generation.engine.frames import (
     Start,
     Step,
     Unfit,
-    encode,
-    read_frame,
 )
+from generation.engine.life import Life
 from generation.engine.protocol import Batch, Painted, Progress, WorkerInfo, WorkerState
 from generation.engine.settings import EngineSettings, PainterSettings
 from generation.errors import ModelUnavailable, WorkerLost
@@ -45,9 +46,10 @@ class _Current:
 
 
 class WorkerProcess:
-    """One worker through all its processes. `live` runs it; `changed` is called whenever its state may be another.
+    """One worker through all its lives. `live` runs it; `changed` is called whenever its state may be another.
 
-    Everything is called on one event loop, in a thread that stays until the program ends (see `ChildProcess`).
+    `start` begins a life, or raises `OSError`. Everything is called on one event loop, in a thread that stays until the
+    program ends (see `ChildProcess`).
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class WorkerProcess:
         settings: EngineSettings,
         clock: Clock,
         changed: Callable[[], None],
+        start: Callable[[], Life],
     ) -> None:
         self.name = name
         self.state = WorkerState.STARTING
@@ -68,9 +71,9 @@ class WorkerProcess:
         self._settings = settings
         self._clock = clock
         self._changed = changed
+        self._start = start
         self._log = structlog.get_logger(__name__).bind(worker=name)
-        self._child: ChildProcess | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._life: Life | None = None
         self._current: _Current | None = None
         self._number = 0
         self._last_sign = 0.0  # of the painter
@@ -83,8 +86,8 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process that runs now."""
-        return None if self._child is None else self._child.pid
+        """The process that runs now, on whatever machine."""
+        return None if self._life is None else self._life.pid
 
     def info(self) -> WorkerInfo:
         """The worker as the queue sees it."""
@@ -99,7 +102,7 @@ class WorkerProcess:
 
     async def paint(self, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
         """See `Engine.paint`. If the caller is cancelled, so is the batch; the worker is idle again once it stopped."""
-        if self.state is not WorkerState.IDLE or self._writer is None:
+        if self.state is not WorkerState.IDLE or self._life is None:
             raise WorkerLost(detail=f"{self.name} is {self.state}")
         self._number += 1
         answer: asyncio.Future[Painted] = asyncio.get_running_loop().create_future()
@@ -149,15 +152,15 @@ class WorkerProcess:
     async def _one_life(self) -> bool:
         """From the start of a process to its burial. False: another one would end the same."""
         try:
-            child = ChildProcess.start(name=self.name, painter=self._settings.painter, clock=self._clock, log=self._log)
+            life = self._start()
         except OSError as error:  # no memory or no process to be had
             self.last_words = str(error)
             return True
-        self._child = child
-        self._log.info("worker_started", pid=child.pid)
+        self._life = life
         worth_another = True
         try:
-            reader, self._writer = await asyncio.open_connection(sock=child.socket)
+            await life.begin()
+            self._log.info("worker_started", pid=life.pid)
             self._send(
                 Start(
                     settings=self._painter,
@@ -165,12 +168,10 @@ class WorkerProcess:
                     heartbeat_seconds=self._settings.heartbeat_seconds,
                 )
             )
-            worth_another = await self._listen(reader)
+            worth_another = await self._listen(life)
         finally:
-            child.socket.close() if self._writer is None else self._writer.close()
-            self._writer = None
-            ending = await child.bury()
-            self._child = None
+            ending = await life.bury()
+            self._life = None
             self.last_words = " | ".join(filter(None, [self.last_words, ending]))
             self._model, self._loras = None, ()
             if self._current is not None and not self._current.answer.done():
@@ -178,14 +179,14 @@ class WorkerProcess:
             self._current = None
         return worth_another
 
-    async def _listen(self, reader: asyncio.StreamReader) -> bool:
+    async def _listen(self, life: Life) -> bool:
         """Take in frames until the process is gone or has to be killed."""
         self.last_words = ""
         patience = FIRST_WORD_SECONDS
         while True:
             try:
                 async with asyncio.timeout(patience):
-                    frame = await read_frame(reader)
+                    frame = await life.receive()
             except TimeoutError:
                 self.last_words = "gave no sign in time"
                 self._kill()
@@ -245,12 +246,12 @@ class WorkerProcess:
         self._changed()
 
     def _send(self, frame: FromParent) -> None:
-        if self._writer is not None:
-            self._writer.write(encode(frame))
+        if self._life is not None:
+            self._life.send(frame)
 
     def _kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
+        if self._life is not None:
+            self._life.kill()
 
     async def _pause(self) -> None:
         """Between a death and the next start; a close ends it."""
