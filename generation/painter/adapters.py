@@ -1,130 +1,135 @@
-"""LoRAs on a loaded model: each is read once, then switched on and off by weight."""
+"""LoRAs on a loaded model: each is read once, then added to the weights and taken out again."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
+import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from generation.catalogue import LoraSpec
 from generation.errors import ModelUnavailable
+from generation.painter.devices import is_out_of_memory
+from generation.painter.lora_weights import Layer, LoraWeights, Place, read_layers
+from generation.painter.weight_patches import WeightPatches
 from generation.recipe import LoraUse
 from generation.safetensors_header import read_header
 
-# Adapters kept on the device. SDXL's weigh 50 to 400 MB each; a recipe uses at most four.
-CAPACITY = 8
+# Main memory for LoRAs that were read and are not in use. SDXL's weigh 50 to 400 MB each.
+KEPT_BYTES = 2 * 1024**3
 
 
 class Adapters:
     """The LoRAs of one model. With none switched on, pictures are the base model's to the bit."""
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, device: torch.device, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._pipeline = pipeline
-        self._loaded: dict[str, tuple[object, ...]] = {}  # name → which file it is from; least recently used first
-        self._touched = False  # whether adapters were ever put into the modules, also ones that failed
+        self._device = device
+        self._kept_bytes = kept_bytes
+        self._patches = WeightPatches(pipeline, device)
+        # By name, least recently used first: which file each is from, and what was in it.
+        self._read: dict[str, tuple[object, LoraWeights]] = {}
+        self._acting: dict[str, tuple[object, float]] = {}  # name → which file, and how strongly
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """The adapters that are on the device, the least recently used first."""
-        return tuple(self._loaded)
+        """The LoRAs that are in memory, the least recently used first."""
+        return tuple(self._read)
 
     def switch(self, uses: Iterable[LoraUse], specs: Sequence[LoraSpec]) -> None:
         """Let exactly these LoRAs act, with these weights; weight 0 is as good as none.
 
-        Raises `ModelUnavailable` for a LoRA that is not among `specs`, cannot be read or does not fit the model.
+        Raises `ModelUnavailable` for a LoRA that is not among `specs`, cannot be read or does not fit the model. None
+        acts then.
         """
-        weights: dict[str, float] = {}
+        strengths: dict[str, float] = {}
         for use in uses:
-            weights[use.name] = weights.get(use.name, 0.0) + use.weight
-        weights = {name: weight for name, weight in weights.items() if weight != 0}
-        if not weights:
-            if self._touched:
-                self._pipeline.disable_lora()
-            return
+            strengths[use.name] = strengths.get(use.name, 0.0) + use.weight
+        # In one order, whichever they were named in: sums depend on it in their last bit.
+        strengths = {name: strength for name, strength in sorted(strengths.items()) if strength != 0}
         by_name = {spec.name: spec for spec in specs}
-        for name in weights:
-            if name not in by_name:
-                raise _unusable(name, "its file was not found")
-            self._ensure_loaded(by_name[name], keep=weights)
-        self._pipeline.enable_lora()
-        self._pipeline.set_adapters([_adapter(name) for name in weights], adapter_weights=list(weights.values()))
+        try:
+            wanted: dict[str, tuple[object, float]] = {}
+            for name, strength in strengths.items():
+                if name not in by_name:
+                    raise _unusable(name, "its file was not found")
+                wanted[name] = self._ensure_read(by_name[name]), strength
+        except ModelUnavailable:
+            self._act({})
+            raise
+        self._act(wanted)
+        self._make_room(keep=strengths)
 
-    def _ensure_loaded(self, spec: LoraSpec, keep: Iterable[str]) -> None:
+    def leave_device(self) -> None:
+        """Give the device's memory back as far as pictures do not need it."""
+        self._patches.leave_device()
+
+    def _act(self, wanted: Mapping[str, tuple[object, float]]) -> None:
+        if wanted == self._acting:
+            return
+        self._acting = {}
+        self._patches.become([(self._read[name][1], strength) for name, (_, strength) in wanted.items()])
+        self._acting = dict(wanted)
+
+    def _ensure_read(self, spec: LoraSpec) -> object:
+        """Read the file unless that was done; what tells this version of it from others."""
         try:
             status = spec.path.stat()
         except OSError as error:
             raise _unusable(spec.name, f"its file cannot be read: {error.strerror}") from error
         version = (spec.path, status.st_mtime_ns, status.st_size)
-        if self._loaded.get(spec.name) != version:
-            self._drop(spec.name)  # another file by that name since
-            self._make_room(keep)
-            self._load(spec)
-        self._loaded.pop(spec.name, None)
-        self._loaded[spec.name] = version
+        known, weights = self._read.pop(spec.name, (None, None))
+        if weights is None or known != version:
+            weights = self._fitting(spec)
+        self._read[spec.name] = version, weights
+        return version
 
-    def _make_room(self, keep: Iterable[str]) -> None:
-        kept = set(keep)
-        for name in [name for name in self._loaded if name not in kept][: max(0, len(self._loaded) + 1 - CAPACITY)]:
-            self._drop(name)
-
-    def _drop(self, name: str) -> None:
-        if self._loaded.pop(name, None) is not None:
-            self._remove_traces(_adapter(name))
-
-    def _load(self, spec: LoraSpec) -> None:
-        adapter = _adapter(spec.name)
-        self._touched = True
+    def _fitting(self, spec: LoraSpec) -> LoraWeights:
+        """The file's layers that the model has."""
         try:
-            with _peft_quiet():
-                self._pipeline.load_lora_weights(
-                    str(spec.path.parent),
-                    weight_name=spec.path.name,
-                    adapter_name=adapter,
-                    use_safetensors=True,
-                    local_files_only=True,
-                )
-            used = self._count_layers(adapter)
-        except (OSError, ValueError, RuntimeError, LookupError, AttributeError, SafetensorError) as error:
-            self._remove_traces(adapter)
+            stored = read_layers(self._pipeline, spec.path)
+            layers = {place: layer for place, layer in stored.items() if self._fits(place, layer)}
+            weights = LoraWeights(layers, pinned=self._device.type == "cuda")
+        except (OSError, ValueError, RuntimeError, LookupError, AttributeError, TypeError, SafetensorError) as error:
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                raise
             reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise _unusable(spec.name, f"it does not fit the model ({reason})") from error
-        if used == 0:
-            self._remove_traces(adapter)
+        if not layers:
             raise _unusable(spec.name, "none of its layers are the model's")
-        if used < (stored := _count_stored_layers(spec)):
-            structlog.get_logger(__name__).warning("lora_used_in_part", lora=spec.name, layers=used, of=stored)
+        if len(layers) < (of := _count_stored_layers(spec)):
+            structlog.get_logger(__name__).warning("lora_used_in_part", lora=spec.name, layers=len(layers), of=of)
+        return weights
 
-    def _count_layers(self, adapter: str) -> int:
-        components = (getattr(self._pipeline, part) for part in self._pipeline.get_list_adapters())
-        return sum(
-            name.endswith(f".lora_A.{adapter}") for component in components for name, _ in component.named_modules()
-        )
+    def _fits(self, place: Place, layer: Layer) -> bool:
+        """Whether the model has that module. Raises `ValueError` where it has another shape there."""
+        try:
+            weight = self._patches.weight(place)
+        except AttributeError:
+            return False
+        if type(weight) is not Tensor:
+            # What is added is smaller than the steps between eight-bit numbers, and would be rounded away.
+            raise ValueError("the model's weights are in eight bits (fp8), to which no LoRA can be added")
+        shape = weight.shape
+        outputs, rank = layer.up.shape[:2]
+        made = (outputs, *layer.down.shape[1:])
+        # A 1 × 1 convolution is a linear layer by another name.
+        if layer.up.numel() != outputs * rank or layer.down.shape[0] != rank or _bare(made) != _bare(shape):
+            raise ValueError(f"{'.'.join(place)} is {list(shape)} and not {list(made)}")
+        return True
 
-    def _remove_traces(self, adapter: str) -> None:
-        if any(adapter in adapters for adapters in self._pipeline.get_list_adapters().values()):
-            with _peft_quiet():
-                self._pipeline.delete_adapters(adapter)
+    def _make_room(self, keep: Iterable[str]) -> None:
+        idle = [name for name in self._read if name not in set(keep)]
+        while idle and sum(weights.nbytes for _, weights in self._read.values()) > self._kept_bytes:
+            del self._read[idle.pop(0)]
+        self._patches.forget(needed={place for _, weights in self._read.values() for place in weights.places})
 
 
-@contextmanager
-def _peft_quiet() -> Iterator[None]:
-    """Without peft's warnings that a model has several adapters, and that another becomes active when one is deleted.
-
-    Both are meant: which are active is set before each batch.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-        warnings.filterwarnings("ignore", message="Adapter .* was active which is now deleted")
-        yield
-
-
-def _adapter(name: str) -> str:
-    """peft keeps adapters in module dictionaries, whose keys must not be names of their methods (`keys`, `pop`, …)."""
-    return f"limner_{name}"
+def _bare(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape[:2]) if all(side == 1 for side in shape[2:]) else tuple(shape)
 
 
 def _count_stored_layers(spec: LoraSpec) -> int:

@@ -104,7 +104,7 @@ def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
         text_to_image=pipeline,
         image_to_image=image_to_image,
         scheduler=pipeline.scheduler,
-        adapters=Adapters(pipeline),
+        adapters=Adapters(pipeline, placement.device),
         previewer=previewer,
     )
 

@@ -1,0 +1,115 @@
+"""LoRAs as a part of the weights: added in place, and taken out again without a trace.
+
+The modules stay what they are, only numbers change. So nothing that was compiled or captured for them has to be made
+anew, a step costs the same with LoRAs as without, and what is added to the text encoders takes the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from generation.painter.lora_weights import LoraWeights, Place
+
+
+class WeightPatches:
+    """Which LoRAs are in a pipeline's weights, and what these were before.
+
+    The originals of all weights that were ever changed are kept, and put back by copying: added numbers cannot be
+    subtracted again without error. They stay on the device while half of its memory is free beside them, since
+    putting back several GB from the main memory takes a tenth of a second.
+    """
+
+    def __init__(self, pipeline: Any, device: torch.device) -> None:
+        """`device` is where sums are formed, wherever the weights wait between two pictures."""
+        self._pipeline = pipeline
+        self._device = device
+        self._originals: dict[Place, Tensor] = {}
+        self._patched: set[Place] = set()
+
+    @property
+    def patched(self) -> frozenset[Place]:
+        """The modules whose weights are not their own now."""
+        return frozenset(self._patched)
+
+    @property
+    def kept(self) -> frozenset[Place]:
+        """The modules whose own weights are kept beside."""
+        return frozenset(self._originals)
+
+    @torch.no_grad()
+    def become(self, loras: Sequence[tuple[LoraWeights, float]]) -> None:
+        """Let the weights be the model's own and these LoRAs, each times its strength. If it fails, their own alone."""
+        try:
+            layers = [(lora.on(self._device), strength) for lora, strength in loras]
+            touched = {place for lora, _ in layers for place in lora}
+            self._put_back(self._patched - touched)
+            for place in touched:
+                weight = self.weight(place)
+                original = self._original(place, weight)
+                # In float32, and rounded once: a sum of several is as exact as one.
+                changed = original.to(self._device, torch.float32, copy=True)
+                own = (
+                    changed.clone()
+                    if any(lora[place].magnitude is not None for lora, _ in layers if place in lora)
+                    else changed
+                )
+                for lora, strength in layers:
+                    if place in lora:
+                        lora[place].added_to(changed, own, strength)
+                self._patched.add(place)
+                weight.copy_(changed)
+        except BaseException:
+            self._put_back(self._patched)
+            raise
+
+    @torch.no_grad()
+    def forget(self, needed: Iterable[Place]) -> None:
+        """Keep no originals but those of these modules and of the changed ones."""
+        for place in self._originals.keys() - set(needed) - self._patched:
+            del self._originals[place]
+
+    @torch.no_grad()
+    def leave_device(self) -> None:
+        """Keep the originals in main memory: the device needs its own for pictures."""
+        self._originals = {place: original.cpu() for place, original in self._originals.items()}
+
+    def weight(self, place: Place) -> Tensor:
+        """A module's weight where it really is. Raises `AttributeError` where the pipeline has no such module."""
+        part, name = place
+        module = getattr(self._pipeline, part).get_submodule(name)
+        weight: Tensor = module.weight
+        if weight.is_meta:
+            # Accelerate's hooks keep it in main memory, and bring a copy while the module is at work.
+            weight = _stored_by_hook(module)
+        return weight.data
+
+    def _put_back(self, places: Iterable[Place]) -> None:
+        for place in list(places):
+            self.weight(place).copy_(self._originals[place])
+            self._patched.discard(place)
+
+    def _original(self, place: Place, weight: Tensor) -> Tensor:
+        if place not in self._originals:
+            if weight.device.type == "cuda" and not _half_is_free(weight.device, beside=weight.nbytes):
+                kept = torch.empty_like(weight, device="cpu", pin_memory=True)
+                self._originals[place] = kept.copy_(weight)
+            else:
+                self._originals[place] = weight.clone()
+        return self._originals[place]
+
+
+def _stored_by_hook(module: Any) -> Tensor:
+    hooks = getattr(module._hf_hook, "hooks", (module._hf_hook,))
+    stored: Mapping[str, Tensor] = next(hook.weights_map for hook in hooks if getattr(hook, "weights_map", None))
+    return stored["weight"]
+
+
+def _half_is_free(device: torch.device, *, beside: int) -> bool:
+    """Whether half of a CUDA device's memory stays free, counting what torch holds in reserve as free."""
+    free, total = torch.cuda.mem_get_info(device)
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + reserve - beside >= total / 2
