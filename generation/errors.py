@@ -14,6 +14,7 @@
     │   ├── PictureUnchecked       the image classifier did not look at a picture, so it must not be delivered
     │   └── PaintingFailed         anything else that went wrong while painting
     ├── ModelUnavailable           weights are missing, broken, pickled or of the wrong kind: trying again is of no use
+    ├── SettingRefused             a setting asks for what this machine cannot do
     ├── NothingFound               what a mask's words name is not to be seen in the source
     ├── MaskEmpty                  a mask keeps everything, so that there is nothing to paint
     ├── PaintingCancelled          the batch was cancelled on request
@@ -118,6 +119,12 @@ class ModelUnavailable(LimnerError):
     """Weights are missing, broken, pickled or of the wrong kind. Fields: `name`, `reason`."""
 
     key = "model_unavailable"
+
+
+class SettingRefused(LimnerError):
+    """A setting asks for what this machine or another setting does not allow. Fields: `setting`, `reason`."""
+
+    key = "setting_refused"
 
 
 class NothingFound(LimnerError):

@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 Vram: TypeAlias = Literal["full", "medium", "low"]
+AttentionKernel: TypeAlias = Literal["auto", "flash", "cudnn", "efficient", "math"]
+Compile: TypeAlias = Literal["off", "blocks", "unet", "graphs"]
+VaeDtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,13 @@ class PainterSettings:
     the ESRGAN family), `segmenter` where one that finds things by words is (CLIPSeg); '' for none. `classifier` is
     where an image classifier is (a transformers folder or id), which gives each finished picture a score for its label
     `classifier_label`; '' for none.
+
+    What follows is faster and moves pixels a little, so it is off: `channels_last` lays the UNet out as tensor cores
+    want it, `attention` names the kernel that is tried first, `compile` says how much of the UNet is compiled
+    ("graphs": all of it, and single pictures through CUDA graphs), `compile_folder` where compiled kernels are kept
+    ('': where PyTorch keeps them), `vae_dtype` how the VAE works ("auto": in `dtype`, or in float32 where its
+    configuration says so), `guided_share` is the share of a picture's steps, the first ones, that are guided, and `fp8`
+    lets linear layers multiply in eight bits.
     """
 
     device: str = "auto"
@@ -31,6 +41,13 @@ class PainterSettings:
     segmenter: str = ""
     classifier: str = ""
     classifier_label: str = ""
+    channels_last: bool = False
+    attention: AttentionKernel = "auto"
+    compile: Compile = "off"
+    compile_folder: str = ""
+    vae_dtype: VaeDtype = "auto"
+    guided_share: float = 1.0
+    fp8: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from generation.painter.canvas import Canvas
 from generation.painter.conditioning import PromptEmbeddings, pipeline_arguments
+from generation.painter.guidance import CONDITIONING, end_guidance, guided_steps
 from generation.painter.keeping import keep
 from generation.painter.models import LoadedModel
 from generation.painter.progress import BatchProgress
@@ -111,7 +112,10 @@ class Denoiser:
             boundary, refined = _boundary(scheduler, recipe.num_inference_steps, way.refined)
             arguments["denoising_end"] = boundary
         own = way.steps - refined
-        latents = self._run(pipeline, scheduler, arguments, start, steps=own, until=way.until, before=way.before)
+        guided = guided_steps(self._model.placement.guided_share, way.steps)
+        latents = self._run(
+            pipeline, scheduler, arguments, start, steps=own, until=way.until, before=way.before, guided=guided
+        )
         if self._refiner is None or not refined:
             return latents
 
@@ -122,6 +126,8 @@ class Denoiser:
         )
         arguments = shared | pipeline_arguments([piece.refined for piece in self._pieces if piece.refined])
         arguments |= {"image": latents, "latents": latents, "denoising_start": boundary}
+        if guided <= own:
+            arguments["guidance_scale"] = 1.0
         return self._run(
             self._refiner.pipeline,
             scheduler,
@@ -130,6 +136,7 @@ class Denoiser:
             steps=refined,
             until=way.until - own,
             before=way.before + own,
+            guided=guided - own,
         )
 
     def _run(
@@ -142,8 +149,9 @@ class Denoiser:
         steps: int,
         until: int,
         before: int,
+        guided: int,
     ) -> Tensor:
-        """One call of a pipeline that would take `steps`, as far as `until`."""
+        """One call of a pipeline that would take `steps`, as far as `until`; the first `guided` with guidance."""
         pipeline.scheduler = scheduler
         estimate = Estimate(scheduler)
         whole = _WholeSteps()
@@ -153,6 +161,9 @@ class Denoiser:
         callbacks += [whole, self._progress.after_step(estimate, steps=steps, before=before)]
         if until < steps:
             callbacks.append(stop_after(until, of=steps))
+        if 0 < guided < steps:
+            callbacks.append(end_guidance(guided, of=steps))
+            arguments = arguments | {"callback_on_step_end_tensor_inputs": ["latents", *CONDITIONING]}
         latents: Tensor = pipeline(
             **arguments,
             generator=self._generators,

@@ -8,30 +8,43 @@ import torch
 
 from generation.engine.settings import PainterSettings, Vram
 from generation.errors import ModelUnavailable
+from generation.painter.acceleration import Acceleration, choose_acceleration
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Device and number format of the weights.
+    """Device and number format of the weights, and how they are worked with.
 
     `vram` says how much of the model stays on the device: all of it, the part that works (`medium`), or one layer at a
-    time (`low`). It is `full` on the CPU, where there is nothing to save.
+    time (`low`). It is `full` on the CPU, where there is nothing to save. `vae_dtype` is the VAE's own number format;
+    None: `dtype`, or float32 where its configuration says that it overflows. `guided_share` is how much of a picture's
+    steps is guided (see `guidance.py`).
     """
 
     device: torch.device
     dtype: torch.dtype
     vram: Vram
+    vae_dtype: torch.dtype | None = None
+    guided_share: float = 1.0
+    acceleration: Acceleration = Acceleration()
 
 
 def choose_placement(settings: PainterSettings) -> Placement:
-    """The placement that the settings ask for. Raises `ModelUnavailable` for a device that this machine lacks."""
+    """The placement that the settings ask for.
+
+    Raises `ModelUnavailable` for a device that this machine lacks, `SettingRefused` for what the device cannot do.
+    """
     device = _device(settings.device)
+    dtype = _default_dtype(device) if settings.dtype == "auto" else _DTYPES[settings.dtype]
     return Placement(
         device=device,
-        dtype=_default_dtype(device) if settings.dtype == "auto" else _DTYPES[settings.dtype],
+        dtype=dtype,
         vram="full" if device.type == "cpu" else settings.vram,
+        vae_dtype=None if settings.vae_dtype == "auto" else _DTYPES[settings.vae_dtype],
+        guided_share=settings.guided_share,
+        acceleration=choose_acceleration(settings, device, dtype),
     )
 
 

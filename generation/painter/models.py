@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from generation.catalogue import ModelSpec
 from generation.errors import ModelUnavailable
+from generation.painter.acceleration import accelerate
 from generation.painter.adapters import Adapters
 from generation.painter.checkpoints import (
     WEIGHT_FOLDERS,
@@ -95,7 +96,7 @@ def load_model(spec: ModelSpec, placement: Placement) -> LoadedModel:
         pipeline, dtype=placement.dtype, requires_aesthetics_score=False, add_watermarker=False
     )
     # 4. Put them where they belong
-    put_on_device(pipeline, placement)
+    put_on_device(pipeline, spec, placement)
     for each in (pipeline, image_to_image):
         each.set_progress_bar_config(disable=True)
     return LoadedModel(
@@ -210,22 +211,25 @@ def check_all_loaded(pipeline: Any, parts: Iterable[str]) -> None:
             raise WrongCheckpoint(f"weights are missing in {name}: {len(lacking)}, for instance {lacking[0]}")
 
 
-def put_on_device(pipeline: Any, placement: Placement) -> None:
-    """Bring all modules into one number format, and onto the device as the memory mode says."""
+def put_on_device(pipeline: Any, spec: ModelSpec, placement: Placement) -> None:
+    """Bring all modules into one number format, and onto the device as the memory mode says; make the UNet fast."""
     # Loaded from a float16 folder, transformers' modules stay float16 whatever was asked for.
     pipeline.to(placement.dtype)
     if pipeline.vae is not None:
         _prepare_vae(pipeline, placement)
     if placement.vram == "full":
         pipeline.to(placement.device)
-    elif placement.vram == "medium":
+    accelerate(pipeline.unet, spec, placement.acceleration)
+    if placement.vram == "medium":
         pipeline.enable_model_cpu_offload(device=placement.device)
-    else:
+    elif placement.vram == "low":
         pipeline.enable_sequential_cpu_offload(device=placement.device)
 
 
 def _prepare_vae(pipeline: Any, placement: Placement) -> None:
-    if placement.dtype != torch.float32 and pipeline.vae.config.force_upcast:
+    if placement.vae_dtype is not None:
+        pipeline.vae.to(placement.vae_dtype)
+    elif placement.dtype != torch.float32 and pipeline.vae.config.force_upcast:
         # SDXL's VAE overflows in float16. It stays in float32 instead of being converted for each picture.
         pipeline.vae.to(torch.float32)
     # Its convolutions are a seventh faster so on a CPU; the UNet's gain nothing there.

@@ -66,6 +66,6 @@ def load_refiner(spec: ModelSpec, placement: Placement) -> LoadedRefiner:
         if pipeline.text_encoder_2 is None or pipeline.text_encoder is not None:
             raise WrongCheckpoint("it is not an SDXL refiner")
         check_all_loaded(pipeline, REFINER_FOLDERS)
-    put_on_device(pipeline, placement)
+    put_on_device(pipeline, spec, placement)
     pipeline.set_progress_bar_config(disable=True)
     return LoadedRefiner(pipeline=pipeline)
