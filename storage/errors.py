@@ -11,6 +11,10 @@ LimnerError
 │   └── TooManyRelaxedWaiting  … or would have more of them unfinished than one may
 ├── StorageUnavailable         the database cannot be reached or opened
 ├── StorageOutdated            the database has another schema than this program
+├── InstanceTaken              another program on the same server has this one's name
+├── ShardsUndivided            … and serves all shards of Discord, or this one would
+├── ShardCountsDiffer          … and divides Discord into another number of shards
+├── ShardTaken                 … and serves one of this one's shards
 ├── FilesUnwritable            a file cannot be written: disk full, no permission
 ├── BackupElsewhere            the database is not a file: its own programs back it up
 ├── BackupUnsound              a backup, or what it would be made of, is damaged or not whole
@@ -80,6 +84,30 @@ class StorageOutdated(LimnerError):
     """
 
     key = "storage_outdated"
+
+
+class InstanceTaken(LimnerError):
+    """Another program that works with this database has the same name. Fields: `instance`."""
+
+    key = "instance_taken"
+
+
+class ShardsUndivided(LimnerError):
+    """Another program works with this database, and one of the two serves all shards of Discord."""
+
+    key = "shards_undivided"
+
+
+class ShardCountsDiffer(LimnerError):
+    """Another program that works with this database counts another number of shards. Fields: `ours`, `theirs`."""
+
+    key = "shard_counts_differ"
+
+
+class ShardTaken(LimnerError):
+    """Another program that works with this database serves one of our shards. Fields: `shard`."""
+
+    key = "shard_taken"
 
 
 class FilesUnwritable(LimnerError):

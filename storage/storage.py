@@ -26,6 +26,7 @@ from storage.settings import Settings
 from storage.showings import Showings
 from storage.totals import Totals
 from storage.users import Users
+from storage.wakeups import Wakeups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Storage:
     retention: Retention
     books: Books
     files: Files
+    wakeups: Wakeups
 
 
 @asynccontextmanager
@@ -81,4 +83,5 @@ async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) ->
             retention=Retention(opened, kept, deletion),
             books=Books(opened),
             files=kept,
+            wakeups=Wakeups(database, origin=opened.origin),
         )
