@@ -32,7 +32,7 @@ WORDS = {
     "bsd": "BSD-3-Clause", "isc": "ISC", "python software foundation": "PSF-2.0", "mit": "MIT",
 }  # fmt: skip
 # Those whose metadata say nothing, as their own repositories do.
-SILENT = {"atheris": "Apache-2.0"}
+SILENT = {"atheris": "Apache-2.0", "torchao": "BSD-3-Clause"}
 
 
 def main() -> int:

@@ -108,6 +108,7 @@ class Config(BaseSettings):
             "styles": styles,
             "lora_folders": lora_folders,
             "embedding_folders": embedding_folders,
+            "compile_folder": _absolute(folder, self.generation.compile_folder),
             "upscaler": _weights(folder, self._network("upscaler", self.generation.upscaler)),
             "segmenter": _weights(folder, self._network("segmenter", self.generation.segmenter)),
         }

@@ -9,11 +9,12 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
 
 from bot.config_errors import Takes
 from bot.rules.rates import Rates
+from bot.shards import Shards
 from generation.catalogue import Draft, ModelSpec
 from generation.clock import Clock
 from generation.engine.settings import EngineSettings, PainterSettings
@@ -67,7 +68,23 @@ class Section(BaseModel):
 class DiscordSection(Section):
     api_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$"), Takes("an http(s) address, or nothing")] = ""
     shard_count: Annotated[Whole, Field(ge=0, le=4096)] = 0
+    shard_ids: Annotated[
+        tuple[Annotated[Whole, Field(ge=0, le=4095)], ...], NoDecode, BeforeValidator(_split_at_commas),
+        Takes("a list of numbers below discord.shard_count, each once"),
+    ] = ()  # fmt: skip
     sync_commands: bool = True
+
+    @field_validator("shard_ids")
+    @classmethod
+    def _known_shards(cls, ids: tuple[int, ...], told: ValidationInfo) -> tuple[int, ...]:
+        count = told.data.get("shard_count", 0)
+        if len(set(ids)) < len(ids) or any(shard_id >= count for shard_id in ids):
+            raise ValueError("no such shard")
+        return ids
+
+    def shards(self) -> Shards:
+        """Which of Discord's shards are this bot's."""
+        return Shards(ids=self.shard_ids, count=self.shard_count)
 
 
 class GenerationSection(Section):
@@ -78,6 +95,13 @@ class GenerationSection(Section):
     ] = ("auto",)  # fmt: skip
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vram: Literal["full", "medium", "low"] = "full"
+    channels_last: bool = False
+    attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
+    compile: Literal["off", "blocks", "unet", "graphs"] = "off"
+    compile_folder: Path = Path("data/compiled")
+    vae_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    guided_share: Annotated[Number, Field(gt=0, le=1), Takes("above 0, up to 1")] = 1.0
+    fp8: bool = False
     threads: Annotated[Whole, Field(ge=0, le=1024)] = 0
     preview_every: Annotated[Whole, Field(ge=0, le=MOST_STEPS)] = 4
     lora_folders: Annotated[
@@ -101,6 +125,13 @@ class GenerationSection(Section):
                 threads=self.threads or None,
                 upscaler=self.upscaler,
                 segmenter=self.segmenter,
+                channels_last=self.channels_last,
+                attention=self.attention,
+                compile=self.compile,
+                compile_folder=str(self.compile_folder),
+                vae_dtype=self.vae_dtype,
+                guided_share=self.guided_share,
+                fp8=self.fp8,
             )
             for device in self.devices
         )
@@ -153,6 +184,7 @@ class QueueSection(Section):
     lease_seconds: Annotated[Whole, Field(ge=10, le=3600)] = 60
     hang_seconds: Annotated[Whole, Field(ge=10, le=86400)] = 600
     stop_grace_seconds: Annotated[Whole, Field(ge=0, le=600)] = 20
+    batch_wait_seconds: Annotated[Number, Field(ge=0, le=30)] = 0.0
 
     def instance_name(self) -> str:
         """What this program is called among those that share a database."""
@@ -164,7 +196,7 @@ class QueueSection(Section):
 
     def dispatcher(self) -> QueueSettings:
         """What the dispatcher is told of this section."""
-        return QueueSettings(lease_seconds=self.lease_seconds)
+        return QueueSettings(lease_seconds=self.lease_seconds, batch_wait_seconds=self.batch_wait_seconds)
 
 
 class QuotaSection(Section):

@@ -1,7 +1,7 @@
-"""What makes a UNet faster than it is loaded: memory format, attention kernel, compiling, eight bits. All off by default.
+"""What makes a UNet faster than it is loaded: memory format, attention kernel, compiling, eight bits.
 
-Each moves pixels a little, by the order in which numbers are summed or by rounding, so a server decides about it once:
-a picture drawn again under other settings of these is alike, and not the same to the bit.
+All of it is off by default. Each moves pixels a little, by the order in which numbers are summed or by rounding, so a
+server decides about it once: a picture drawn again under other settings of these is alike, and not the same to the bit.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def choose_acceleration(settings: PainterSettings, device: torch.device, dtype: 
 def accelerate(unet: Any, spec: ModelSpec, acceleration: Acceleration) -> None:
     """Make a UNet of that model faster, in place; its weights stay where they are.
 
-    To be called once, in its number format, and on its device unless parts of it are moved there later. Compiling itself
-    happens when a picture needs it.
+    To be called once, in its number format, and on its device unless parts of it are moved there later. Compiling
+    itself happens when a picture needs it.
     """
     if acceleration.channels_last:
         unet.to(memory_format=torch.channels_last)

@@ -7,8 +7,8 @@ A graph for each size and number of pictures would take a minute each. There are
 - the other training buckets, windows and numbers of pictures: one graph whose sizes are open;
 - everything else (sizes of edited pictures, prompts of several chunks, seamless patterns): as without compiling.
 
-What a picture is painted by depends on its own shape and batch alone, never on what was painted before. Kernels are kept
-on disk (`keep_compiled_in`), so that the next start only traces.
+What a picture is painted by depends on its own shape and batch alone, never on what was painted before. Kernels are
+kept on disk (`keep_compiled_in`), so that the next start only traces.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def keep_compiled_in(folder: str) -> None:
 
 
 def compile_blocks(unet: Any, *, backend: str = "inductor") -> None:
-    """Compile the transformer blocks alone, once for all of them: soon done, but a quarter of the work stays as it is."""
+    """Compile the transformer blocks alone, once for all of them: soon done, but a quarter of the work stays eager."""
     unet.compile_repeated_blocks(dynamic=True, backend=backend, recompile_limit=MOST_GRAPHS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -28,7 +28,7 @@ class Placement:
     vram: Vram
     vae_dtype: torch.dtype | None = None
     guided_share: float = 1.0
-    acceleration: Acceleration = Acceleration()
+    acceleration: Acceleration = field(default_factory=Acceleration)
 
 
 def choose_placement(settings: PainterSettings) -> Placement:

@@ -1,7 +1,7 @@
-"""Linear layers that multiply in eight bits (fp8, e4m3): about twice bfloat16's rate, and pictures that differ a little.
+"""Linear layers that multiply in eight bits (fp8, e4m3): up to twice bfloat16's rate, pictures that differ a little.
 
-torchao's dynamic scheme: weights are rounded once, with a scale for each row; activations at each call, with a scale for
-each token. Convolutions, norms and what stands before the blocks (time and size embeddings) stay as they are.
+torchao's dynamic scheme: weights are rounded once, with a scale for each row; activations at each call, with a scale
+for each token. Convolutions, norms and what stands before the blocks (time and size embeddings) stay as they are.
 """
 
 from __future__ import annotations
