@@ -266,16 +266,13 @@ class Recipe:
         return min(steps, max(1, math.ceil(steps * self.stop)))
 
     def batch_key(self) -> Hashable:
-        """What recipes must have in common to share a forward pass.
+        """What recipes must have in common to share a forward pass, LoRAs aside.
 
-        Only prompts, noise, and what the source and the mask show differ from picture to picture; every other field,
-        also one that is added later, is part of the key.
+        A field that `PER_PICTURE_FIELDS` does not name is part of the key, also one that is added later. Whether
+        pictures with different `loras` share a pass is for each painter to say: it can always take one pass for each.
         """
-        shared = tuple(
-            getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in PER_PICTURE_FIELDS
-        )
-        source = None if self.source is None else dataclasses.replace(self.source, digest="")
-        return (*shared, source, self.mask is not None)
+        guided = self.guidance_scale > 1  # without guidance a step predicts half as much
+        return (*_shared_values(self), guided, *(part and _shared_values(part) for part in (self.source, self.mask)))
 
     def work(self, *, native_size: int, default_steps: int) -> float:
         """The work of this picture in units of one `native_size`² picture at `default_steps` steps."""
@@ -289,9 +286,22 @@ class Recipe:
         return pixel_steps / native_size**2 / default_steps
 
 
-PER_PICTURE_FIELDS = frozenset(
-    {"prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird", "source", "mask"}
-)
+# The fields in which pictures of one forward pass may differ. Of `source` and `mask` what is not named here must be the
+# same, and of `guidance_scale` whether there is any guidance.
+PER_PICTURE_FIELDS: Mapping[type, frozenset[str]] = {
+    Recipe: frozenset(
+        {"prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird"}
+        | {"guidance_scale", "loras", "embeddings", "source", "mask"}
+    ),
+    Source: frozenset({"digest"}),
+    Mask: frozenset({"digest", "words"}),
+}
+
+
+def _shared_values(part: Recipe | Source | Mask) -> tuple[Hashable, ...]:
+    """What must be the same in all pictures of a pass, of a recipe or a part of one."""
+    own = PER_PICTURE_FIELDS[type(part)]
+    return tuple(getattr(part, field.name) for field in dataclasses.fields(part) if field.name not in own)
 
 
 def _without_defaults(part: Any) -> dict[str, Any]:

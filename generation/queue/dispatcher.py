@@ -21,6 +21,7 @@ from generation.job import Job, JobStatus, Priority
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
 from generation.queue.elsewhere import Elsewhere
 from generation.queue.estimate import Outlook, Speeds
+from generation.queue.gathering import Gathering
 from generation.queue.listener import JobProgress, QueueListener
 from generation.queue.outlooks import Outlooks
 from generation.queue.policy import FairQueue, QueuedJob
@@ -80,8 +81,14 @@ class Dispatcher:
         )
         # In order of their start; a worker's next one may begin while its last one is still being settled.
         self._running: list[RunningBatch] = []
+        self._gathering = Gathering(queue=self._queue, settings=settings, clock=clock)
         self._outlooks = Outlooks(
-            queue=self._queue, running=self._running, workers=engine.workers, speeds=self._speeds, clock=clock
+            queue=self._queue,
+            running=self._running,
+            workers=engine.workers,
+            speeds=self._speeds,
+            clock=clock,
+            gathering=self._gathering.seconds_left,
         )
         self._elsewhere = Elsewhere(
             store=store,
@@ -136,6 +143,7 @@ class Dispatcher:
     def submit(self, job: Job) -> None:
         """A job was ordered; it is durable already."""
         self._queue.add(QueuedJob.of(job, self._catalogue))
+        self._gathering.came(job.id)
         self._moved()
 
     def moved_elsewhere(self, job_ids: Collection[int] | None) -> None:
@@ -206,7 +214,11 @@ class Dispatcher:
                 return
             if self._queue.ready:
                 info = next(info for info in self._engine.workers() if info.name == worker)
-                await self._start_batch(info, tasks)
+                if (seconds := self._gathering.seconds_left(info)) > 0:
+                    self._wake.clear()
+                    await unless(self._stopping, comes_within(seconds, self._wake))  # and look again
+                else:
+                    await self._start_batch(info, tasks)
             else:
                 self._wake.clear()
                 await unless(self._wake, self._engine.death())  # and ask again: the worker may have died meanwhile

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from generation.engine.protocol import WorkerInfo
@@ -69,6 +69,10 @@ class Lane:
             self._came[job_id] = min(came, since), work
         self._let_wait(job, since=since)
 
+    def waiting(self) -> Iterable[QueuedJob]:
+        """Its jobs, in no order."""
+        return self._jobs.values()
+
     def remove(self, job: QueuedJob) -> None:
         self._fluid.remove(job.user_id, job.cost)
         self._forget(job)
@@ -99,7 +103,7 @@ class Lane:
         turn = self._preferred(fair, worker)
         self._skips = self._skips + 1 if turn is not fair else 0
         head = self._jobs[turn[1]]
-        batch = (head, *self._companions(turn, fair[0] + LEAD))
+        batch = (head, *self._companions(turn, fair[0] + LEAD, worker))
         work = sum(job.cost for job in batch)
         self._work += work
         self._fluid.serve(work)
@@ -124,7 +128,7 @@ class Lane:
         self._put_back(passed)
         return best
 
-    def _companions(self, turn: _Turn, until: float) -> Iterator[QueuedJob]:
+    def _companions(self, turn: _Turn, until: float, worker: WorkerInfo) -> Iterator[QueuedJob]:
         """Those next in the fair order who share the head's forward pass; all are taken out, the head first.
 
         A person's own order is kept, and none is taken whose virtual finish is later than `until`.
@@ -139,7 +143,7 @@ class Lane:
         passed: list[_Turn] = []
         for turn in self._in_turn(until):
             job = self._jobs[turn[1]]
-            if job.batch_key == head.batch_key and job.pixels <= room and not job.alone:
+            if job.pixels <= room and job.shares_pass(head, worker):
                 bearable = min(bearable, self._patience(turn))
                 if work + job.cost > bearable:
                     passed.append(turn)

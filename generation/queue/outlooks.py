@@ -32,25 +32,41 @@ class Outlooks:
         workers: Callable[[], Sequence[WorkerInfo]],
         speeds: Speeds,
         clock: Clock,
+        gathering: Callable[[WorkerInfo], float] = lambda worker: 0.0,
     ) -> None:
+        """`gathering` says for how many seconds an idle worker waits for company of what it could begin with."""
         self._queue = queue
         self._running = running
         self._workers = workers
         self._speeds = speeds
         self._clock = clock
+        self._gathering = gathering
         self._headway = Headway()
-        self._made: Mapping[int, Outlook] = {}
-        self._good_until = self._kept_until = float("-inf")
+        self._latest: Foresight | None = None
+        self._coming: Foresight | None = None  # that is being made
+        self._asked = False  # since the latest was made
+        self._good_until = self._began = -math.inf
 
     def of(self, job_id: int) -> Outlook | None:
-        """Place and times of a job that waits; None for any other, and for a new one until the next forecast is due."""
-        now = self._clock.monotonic()
-        if now >= self._good_until and now >= self._kept_until:
-            self._made = self._forecast(now)
-            took = self._clock.monotonic() - now
-            self._good_until = now + FORECAST_AGE
-            self._kept_until = now + KEPT_TIMES * took if took > BURDEN else now
-        return self._made.get(job_id) if job_id in self._queue else None
+        """Place and times of a job that waits; None for any other, and for one too far back to be told of yet.
+
+        Where more than `PIECE` wait, whoever came since the forecast is told what others in that place are.
+        """
+        job = self._queue.find(job_id)
+        if job is None:
+            return None
+        self._asked = True
+        if self._clock.monotonic() >= self._good_until and len(self._queue) <= PIECE:
+            self.catch_up()
+        # The one that is being made begins with those next in turn, and knows better about them.
+        known = [each for each in (self._coming, self._latest) if each is not None]
+        told = (each.told.get(job_id) for each in known)
+        outlook = next(filter(None, told), None) or next(filter(None, (each.guess(job) for each in known)), None)
+        if outlook is None:
+            return None
+        wait = self._headway.stretched(job.priority, outlook.wait_seconds)
+        paused = self._queue.paused(job_id)
+        return replace(outlook, wait_seconds=wait, paused=paused)
 
     def forget(self) -> None:
         """Something came, went or ended."""
@@ -80,4 +96,6 @@ class Outlooks:
             workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]
         busy = {running.worker.name: running.seconds_left(now) for running in self._running}
         starting = {worker.name: START_SECONDS for worker in workers if worker.state is WorkerState.STARTING}
-        return [(worker, busy.get(worker.name, starting.get(worker.name, 0.0))) for worker in workers]
+        gathering = {worker.name: self._gathering(worker) for worker in workers if worker.state is WorkerState.IDLE}
+        until_begin = gathering | starting | busy
+        return [(worker, until_begin.get(worker.name, 0.0)) for worker in workers]

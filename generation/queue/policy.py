@@ -169,6 +169,23 @@ class FairQueue:
                 return batch
         return ()
 
+    def unfilled_batch(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
+        """All the jobs that may be picked, where they share one forward pass that has room for more; () otherwise."""
+        if self._all_paused:
+            return ()
+        batch: list[QueuedJob] = []
+        room = 0
+        for lane in self._lanes.values():
+            for job in lane.waiting():
+                if not batch:
+                    room = job.room
+                first = batch[0] if batch else job
+                room -= job.pixels
+                if room <= 0 or job.priority is not first.priority or not job.shares_pass(first, worker):
+                    return ()
+                batch.append(job)
+        return tuple(batch)
+
     def _hold(self, job: QueuedJob) -> None:
         self._held[job.id] = job
         self._lanes[job.priority].hold(job)
