@@ -119,6 +119,7 @@ class Dispatcher:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_up())
+                tasks.create_task(self._look_ahead())
                 tasks.create_task(self._elsewhere.run(self._drained))
                 try:
                     await self._serve(tasks)
@@ -354,6 +355,11 @@ class Dispatcher:
                 if self._trouble.doubtful:
                     self._trouble.doubtful = False
                     self._take_in(await self._store.waiting())
+
+    async def _look_ahead(self) -> None:
+        """Forecast for all who wait, piece by piece, where they are too many for doing it at once."""
+        while not await comes_within(self._outlooks.go_on(), self._drained):
+            pass
 
     async def _take_back_expired(self) -> None:
         jobs = await self._store.take_back_expired(self._clock.now())

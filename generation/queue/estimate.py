@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from generation.catalogue import Catalogue
@@ -95,19 +95,27 @@ def forecast(queue: FairQueue, workers: Sequence[tuple[WorkerInfo, float]], spee
     `workers` are those that can work, each with the seconds until it is idle; at least one. Jobs of one batch start
     together. Takes some 20 µs a job.
     """
-    queue = queue.copy()
+    return {job.id: outlook for batch in look_ahead(queue.copy(), workers, speeds) for job, outlook in batch}
+
+
+def look_ahead(
+    queue: FairQueue, workers: Sequence[tuple[WorkerInfo, float]], speeds: Speeds
+) -> Iterator[Sequence[tuple[QueuedJob, Outlook]]]:
+    """The same, batch by batch as they will be begun. Picks from the queue that it is given, which is to be a copy."""
     idle = [(seconds, index, worker) for index, (worker, seconds) in enumerate(workers)]
     heapq.heapify(idle)
-    outlooks: dict[int, Outlook] = {}
+    position = 0
     while batch := queue.pick(idle[0][2]):
         start, index, worker = idle[0]
         seconds = speeds.batch_seconds(worker, batch)
-        for job in batch:
-            outlooks[job.id] = Outlook(position=len(outlooks) + 1, wait_seconds=start, work_seconds=seconds)
+        yield [
+            (job, Outlook(position=place, wait_seconds=start, work_seconds=seconds))
+            for place, job in enumerate(batch, start=position + 1)
+        ]
+        position += len(batch)
         if (worker.model, worker.loras) != (batch[0].model, batch[0].loras):
             worker = dataclasses.replace(worker, model=batch[0].model, loras=batch[0].loras)
         heapq.heapreplace(idle, (start + seconds, index, worker))
-    return outlooks
 
 
 def _learn(averages: dict[tuple[str, str], float], key: tuple[str, str], value: float) -> None:

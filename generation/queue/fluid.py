@@ -30,7 +30,9 @@ class Fluid:
     def copy(self) -> Fluid:
         """An independent one in the same state."""
         twin = Fluid()
-        twin.time, twin._done, twin._next = self.time, dict(self._done), list(self._next)
+        twin.time, twin._done = self.time, dict(self._done)
+        twin._next = [(done, user_id) for user_id, done in self._done.items()]  # without those that no longer count
+        heapq.heapify(twin._next)
         return twin
 
     def work_until(self, time: float) -> float:

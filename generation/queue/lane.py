@@ -33,6 +33,7 @@ class Lane:
     def __init__(self) -> None:
         self._jobs: dict[int, QueuedJob] = {}
         self._lines: dict[int, list[int]] = {}  # user → job ids, sorted
+        self._own: set[int] = set()  # users whose line no copy shares
         self._came: dict[int, tuple[float, float]] = {}  # job → virtual time, and work picked by then
         self._served: dict[int, float] = {}  # user → virtual finish of what was picked of theirs
         self._turns: list[_Turn] = []  # heap; a turn counts only while it is its user's entry in `_current`
@@ -45,13 +46,32 @@ class Lane:
     def copy(self) -> Lane:
         twin = copy.copy(self)
         twin._jobs = dict(self._jobs)
-        twin._lines = {user_id: line.copy() for user_id, line in self._lines.items()}
+        # Of a hundred thousand people each gets their line copied when it is changed, here or there.
+        twin._lines, twin._own = dict(self._lines), set()
+        self._own.clear()
         twin._came = dict(self._came)
         twin._served = dict(self._served)
         twin._turns = list(self._turns)
         twin._current = dict(self._current)
         twin._fluid = self._fluid.copy()
         return twin
+
+    @property
+    def depth(self) -> int:
+        """How many jobs wait here, or would if they were not paused."""
+        return len(self._jobs) + self._held
+
+    def turn(self, job: QueuedJob) -> float:
+        """The virtual finish of a job, after those that its owner ordered before."""
+        line = self._lines[job.user_id]
+        finish = self._current[job.user_id][0]
+        for job_id in line[1 : bisect_left(line, job.id) + 1]:
+            finish = max(self._came[job_id][0], finish) + self._jobs[job_id].cost
+        return finish
+
+    def served(self, user_id: int) -> float:
+        """The virtual finish of what was picked last of theirs; 0 if that is forgotten."""
+        return self._served.get(user_id, 0.0)
 
     def add(self, job: QueuedJob) -> None:
         self._let_wait(job, since=self._fluid.time)
@@ -185,7 +205,7 @@ class Lane:
         self._jobs[job.id] = job
         self._came[job.id] = (since, self._work)
         self._fluid.add(job.user_id, job.cost)
-        insort(self._lines.setdefault(job.user_id, []), job.id)
+        insort(self._own_line(job.user_id), job.id)
         self._update_turn(job.user_id)
         self._tidy()
 
@@ -196,17 +216,25 @@ class Lane:
 
     def _forget(self, job: QueuedJob) -> None:
         del self._jobs[job.id], self._came[job.id]
-        line = self._lines[job.user_id]
+        line = self._own_line(job.user_id)
         del line[bisect_left(line, job.id)]
         self._update_turn(job.user_id)
         if not self._jobs and not self._held:  # everybody had all that they wanted: nobody is ahead of anybody
             self._served.clear()
+
+    def _own_line(self, user_id: int) -> list[int]:
+        """A person's line, to be changed."""
+        if user_id not in self._own:
+            self._own.add(user_id)
+            self._lines[user_id] = list(self._lines.get(user_id, ()))
+        return self._lines[user_id]
 
     def _update_turn(self, user_id: int) -> None:
         """Bring a person's turn up to date with the first of their jobs."""
         line = self._lines[user_id]
         if not line:
             del self._lines[user_id]
+            self._own.discard(user_id)
             self._current.pop(user_id, None)
             return
         job = self._jobs[line[0]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from generation.clock import Clock
 from generation.engine.protocol import WorkerInfo, WorkerState
-from generation.queue.estimate import Outlook, Speeds, forecast
+from generation.queue.estimate import Outlook, Speeds
+from generation.queue.foresight import Foresight
 from generation.queue.headway import Headway
 from generation.queue.policy import FairQueue
 from generation.queue.running import RunningBatch
@@ -16,9 +18,12 @@ from generation.queue.running import RunningBatch
 START_SECONDS = 5.0
 # A forecast is made anew after so many seconds even if nothing changed: a batch may take longer than it should.
 FORECAST_AGE = 5.0
-# One that took long, because very many wait, is kept for so many times as long whatever moves: forecasting shall not
-# take more than a twentieth of the program's time. Shorter ones are no burden.
-KEPT_TIMES, BURDEN = 20.0, 0.02
+# For so many jobs it is made at once, when somebody asks after something moved: that takes two milliseconds. For more
+# it is made in pieces of as many, between which the program does other things for so many times as long. So an order
+# costs the same however many wait, and nobody is kept waiting for a hundred thousand others.
+PIECE, PAUSE_TIMES = 100, 19.0
+# Between two looks whether there is anything to forecast.
+IDLE_SECONDS = 0.25
 
 
 class Outlooks:
@@ -70,27 +75,39 @@ class Outlooks:
 
     def forget(self) -> None:
         """Something came, went or ended."""
-        self._good_until = float("-inf")
+        self._good_until = -math.inf
 
-    def _forecast(self, now: float) -> Mapping[int, Outlook]:
-        seats = self._seats(now)
-        told = forecast(self._queue, seats, self._speeds)
-        classes = {job.id: job.priority for job in self._queue.waiting()}
-        self._headway.see(now, {job_id: (classes[job_id], outlook.wait_seconds) for job_id, outlook in told.items()})
-        if len(told) < len(self._queue):
-            once_resumed = forecast(self._queue.resumed(), seats, self._speeds)
-            told |= {
-                job_id: replace(outlook, paused=True)
-                for job_id, outlook in once_resumed.items()
-                if self._queue.paused(job_id)
-            }
-        return {
-            job_id: replace(outlook, wait_seconds=self._headway.stretched(classes[job_id], outlook.wait_seconds))
-            for job_id, outlook in told.items()
-        }
+    def catch_up(self) -> None:
+        """Forecast for all, however many wait, and however long it takes."""
+        now = self._clock.monotonic()
+        self._coming = self._begin(now)
+        self._go_on(math.inf)
+
+    def go_on(self) -> float:
+        """Forecast one piece more, if somebody wants to know; seconds until this is to be called again."""
+        started = self._clock.monotonic()
+        if self._coming is None:
+            if not self._asked or started < self._good_until or len(self._queue) <= PIECE:
+                return IDLE_SECONDS
+            self._coming = self._begin(started)
+        self._go_on(PIECE)
+        return PAUSE_TIMES * (self._clock.monotonic() - started)
+
+    def _begin(self, now: float) -> Foresight:
+        self._asked = False
+        self._began = now
+        self._good_until = now + FORECAST_AGE
+        return Foresight(self._queue, self._seats(now), self._speeds)
+
+    def _go_on(self, jobs: float) -> None:
+        if self._coming is not None:
+            self._coming.go_on(jobs)
+            if self._coming.over:
+                self._headway.see(self._began, self._coming.compared)
+                self._latest, self._coming = self._coming, None
 
     def _seats(self, now: float) -> list[tuple[WorkerInfo, float]]:
-        """The workers that may take jobs, each with the seconds until it is idle."""
+        """The workers that may take jobs, each with the seconds until it begins."""
         workers = [worker for worker in self._workers() if worker.state is not WorkerState.DEAD]
         if not workers:  # none has started yet: suppose one
             workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]

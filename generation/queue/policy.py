@@ -17,7 +17,6 @@ whoever else they delay, within `PATIENCE` times the wait that is fair:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from generation.engine.protocol import WorkerInfo
@@ -32,8 +31,9 @@ class FairQueue:
     """The jobs that wait. Pure and synchronous; the same calls give the same picks.
 
     Costs are in credits, at least 1. Where n people wait, adding and removing take O(log n) in the mean (a person's own
-    jobs are a sorted list, too short to matter) and a pick O(n log n): it looks at `WINDOW` of them, but to know how
-    long these may be delayed, the work of all is sorted once.
+    jobs are a sorted list, too short to matter). A pick looks at `WINDOW` of them, and to know how long these may be
+    delayed, at sums over all, which are kept (`prefix_sums.py`): with a hundred thousand jobs it takes no longer than
+    with a hundred, to within some ten microseconds.
     """
 
     def __init__(self) -> None:
@@ -48,8 +48,7 @@ class FairQueue:
 
     def depths(self) -> dict[Priority, int]:
         """How many jobs wait in each priority class, paused ones too."""
-        counted = Counter(job.priority for job in self._jobs.values())
-        return {priority: counted[priority] for priority in Priority}
+        return {priority: lane.depth for priority, lane in self._lanes.items()}
 
     def held_back(self) -> int:
         """How many of those that wait cannot be picked until a `resume`."""
@@ -67,6 +66,19 @@ class FairQueue:
 
     def __contains__(self, job_id: int) -> bool:
         return job_id in self._jobs
+
+    def find(self, job_id: int) -> QueuedJob | None:
+        """A job that waits, or None."""
+        return self._jobs.get(job_id)
+
+    def turn(self, job_id: int) -> float:
+        """Where a job that is not paused stands in the fair order of its class: the smaller, the sooner."""
+        job = self._jobs[job_id]
+        return self._lanes[job.priority].turn(job)
+
+    def served(self, job: QueuedJob) -> float:
+        """For a job that was just picked: where what was picked last of its owner stood in that order."""
+        return self._lanes[job.priority].served(job.user_id)
 
     def waiting(self) -> Iterable[QueuedJob]:
         """All jobs that wait, paused ones too, in no order."""
