@@ -21,6 +21,7 @@ What is measured runs in fresh processes; nothing else should run on the machine
   prompt; the painter prompt by prompt; the painter in batches of four. `painter_ratio_single`, `painter_ratio_batch`:
   the painter over plain diffusers, medians of turns in one process (`generation/painter/bench.py`).
 - `kind_<name>_seconds`: one picture of each kind of job, one at a time (`generation/painter/bench_kinds.py`).
+- `load_seconds`: from the model's files, which the system holds in memory, to a model on the device.
 - `lora_switch_ms`: from one LoRA to another that is loaded already; null without LoRAs for the model.
 """
 

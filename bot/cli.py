@@ -211,15 +211,24 @@ class Bench(enum.StrEnum):
     MACHINE = "machine"
     FAIRNESS = "fairness"
     DRILLS = "drills"
+    TRACE = "trace"
 
 
 @cli.command()
 def bench(
     what: Annotated[
-        Bench, typer.Argument(help="machine: its speed; fairness: a day of 1,000 members; drills: what it withstands.")
+        Bench,
+        typer.Argument(
+            help="machine: its speed; fairness: a day of 1,000 members; drills: what it withstands; "
+            "trace: a day of orders on 1 to 64 workers."
+        ),
     ] = Bench.MACHINE,
     as_json: JsonOption = False,
     config: ConfigOption = None,
+    orders: Annotated[int | None, typer.Option(min=1, help="trace: how many orders a day.", show_default=False)] = None,
+    times: Annotated[
+        Path | None, typer.Option(help="trace: what `bench --json` found on your machine.", show_default=False)
+    ] = None,
 ) -> None:
     """Measure this machine: start, memory, answers under load, overhead, pictures per second. Or drill the bot."""
     if what is Bench.FAIRNESS:
@@ -227,6 +236,12 @@ def bench(
 
         if not compare(json=as_json):
             raise typer.Exit(1)
+        return
+    if what is Bench.TRACE:
+        from bot.bench_trace.bench import run as plan
+        from bot.bench_trace.times import read
+
+        plan(json=as_json, orders=orders, times=None if times is None else read(times))
         return
     settings = _load(config)
     _log(settings, level="error")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.simulation.arrivals import HOUR, HOURS, KINDS, SHAPES, Arrival, job_of
 from generation.job import Priority
-from generation.queue.policy import QueuedJob
+from generation.queue.queued import QueuedJob
 
 MEMBERS = 1000
 SERVERS = 12

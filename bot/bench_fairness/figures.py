@@ -28,7 +28,8 @@ from generation.engine.protocol import WorkerInfo
 from generation.job import Priority
 from generation.queue.estimate import Speeds
 from generation.queue.outlooks import Outlooks
-from generation.queue.policy import FairQueue, QueuedJob
+from generation.queue.policy import FairQueue
+from generation.queue.queued import QueuedJob
 from generation.queue.running import RunningBatch
 
 SEED = 1

@@ -30,7 +30,7 @@ def waits(measured: Measured) -> Plot:
         x=Axis(low=0.5, high=50, logarithmic=True, ticks=ratios, title="times the fair time"),
         y=Axis(low=0, high=1, ticks=(0, 0.25, 0.5, 0.75, 1), title="share of the jobs", label="{:.0%}".format),
     )
-    for colour, (key, name) in zip(COLOURS, NAMES.items(), strict=True):
+    for colour, (key, name) in zip(COLOURS, NAMES.items(), strict=False):
         found = sorted(measured.waits_over_fair(measured.outcomes[key]))
         step = max(1, len(found) // 400)
         points = [(ratio, (place + 1) / len(found)) for place, ratio in enumerate(found)]
@@ -49,7 +49,7 @@ def served(measured: Measured) -> Plot:
         x=Axis(low=1, high=members, ticks=range(5, members + 1, 5), title="members, by what they got"),
         y=Axis(low=0, high=top, ticks=[top * part / 5 for part in range(6)], title="credits of work"),
     )
-    for colour, (key, name) in zip(COLOURS, NAMES.items(), strict=True):
+    for colour, (key, name) in zip(COLOURS, NAMES.items(), strict=False):
         plot.line(list(enumerate(shares[key], start=1)), colour=colour, name=name)
     return plot
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from generation.job import Priority
-from generation.queue.policy import QueuedJob
+from generation.queue.queued import QueuedJob
 
 HOUR = 3600.0
 DAY = 24 * HOUR

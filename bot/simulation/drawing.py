@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 55
 # Wong's colours, which people tell apart who do not see all of them (Nature Methods 8, 441).
-COLOURS = ("#0072b2", "#d55e00", "#009e73")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 Points = Sequence[tuple[float, float]]
 
@@ -35,11 +35,12 @@ class Axis:
 
 @dataclass(slots=True, kw_only=True)
 class Plot:
-    """A picture in the making."""
+    """A picture in the making. The names of lines and dots stand at the right: at the bottom, if not at the top."""
 
     title: str
     x: Axis
     y: Axis
+    legend_at_top: bool = False
     _drawn: list[str] = field(default_factory=list)
     _legend: int = 0
 
@@ -82,7 +83,8 @@ class Plot:
 
     def _name(self, name: str, colour: str) -> None:
         if name:
-            up, across = HEIGHT - BOTTOM - 52 + 18 * self._legend, WIDTH - RIGHT - 170
+            first = TOP + 20 if self.legend_at_top else HEIGHT - BOTTOM - 52
+            up, across = first + 18 * self._legend, WIDTH - RIGHT - 170
             self._drawn.append(f'<rect x="{across}" y="{up - 9}" width="12" height="10" fill="{colour}"/>')
             self._drawn.append(_text(across + 18, up, name, anchor="start"))
             self._legend += 1

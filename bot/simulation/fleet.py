@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from bot.simulation.arrivals import Arrival
 from bot.simulation.policies import Policy
 from generation.engine.protocol import WorkerInfo, WorkerState
-from generation.queue.policy import QueuedJob
+from generation.queue.queued import QueuedJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,14 @@ asked: they batch, and they serve fast jobs before relaxed ones."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Protocol
 
 from generation.engine.protocol import WorkerInfo
 from generation.job import Priority
-from generation.queue.policy import QueuedJob
+from generation.queue.queued import QueuedJob
 
 
 class Policy(Protocol):
@@ -22,24 +23,45 @@ class Policy(Protocol):
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]: ...
 
 
+class WithoutAffinity:
+    """A queue that is not told what the workers hold, to show what it saves by knowing."""
+
+    def __init__(self, queue: Policy) -> None:
+        self._queue = queue
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def add(self, job: QueuedJob) -> None:
+        self._queue.add(job)
+
+    def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
+        return self._queue.pick(dataclasses.replace(worker, model=None, loras=()))
+
+
 class FirstComeFirstServed:
-    """In the order of the jobs' ids."""
+    """In the order of the jobs' ids, in which they also have to come."""
 
     def __init__(self) -> None:
         self._lanes: dict[Priority, dict[int, QueuedJob]] = {priority: {} for priority in Priority}
+        # The same jobs by what shares a forward pass: nobody looks through a whole backlog for company.
+        self._alike: dict[tuple[Priority, Hashable], dict[int, QueuedJob]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
 
     def add(self, job: QueuedJob) -> None:
         self._lanes[job.priority][job.id] = job
+        self._alike.setdefault((job.priority, job.batch_key), {})[job.id] = job
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
-        for lane in self._lanes.values():
+        for priority, lane in self._lanes.items():
             if lane:
-                batch = _batch(lane.values())
+                head = next(iter(lane.values()))
+                alike = self._alike[priority, head.batch_key]
+                batch = _batch(alike.values())
                 for job in batch:
-                    del lane[job.id]
+                    del lane[job.id], alike[job.id]
                 return batch
         return ()
 

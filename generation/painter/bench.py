@@ -59,6 +59,7 @@ def measure(
     free_memory(placement.device)
     recipe = _recipe(model, PROMPTS[0], seed=0)
     figures |= measure_kinds(Painter(settings), model, settings, loras, recipe, rounds=rounds)
+    figures["load_seconds"] = _seconds(lambda: load_model(model, placement))
     figures["lora_switch_ms"] = _lora_switch_ms(model, placement, loras, rounds=rounds) if loras else None
     return figures
 
