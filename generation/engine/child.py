@@ -64,6 +64,7 @@ class ChildProcess:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
             )
             on_failure.pop_all()
+        log.info("worker_started", pid=process.pid)
         return cls(process, ours, clock=clock, log=log)
 
     @property

@@ -160,7 +160,6 @@ class WorkerProcess:
         worth_another = True
         try:
             await life.begin()
-            self._log.info("worker_started", pid=life.pid)
             self._send(
                 Start(
                     settings=self._painter,

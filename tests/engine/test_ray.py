@@ -1,0 +1,203 @@
+"""The engine on a real cluster of two nodes, and what it does when actors and nodes come to grief."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from PIL import Image
+
+from generation.engine import ray_life
+from generation.engine.protocol import Progress, WorkerState
+from generation.engine.ray_door import check_door
+from generation.engine.ray_errors import ClusterTokenRefused, ClusterUnreachable
+from generation.errors import (
+    EngineDead,
+    LimnerError,
+    ModelUnavailable,
+    OutOfMemory,
+    PaintingCancelled,
+    PaintingFailed,
+    WorkerLost,
+)
+from tests.engine.local_engines import MODEL, QUICK, batch, until
+from tests.engine.ray_clusters import LARGE, TestCluster, ray_cluster, ray_engine
+
+pytestmark = pytest.mark.cluster
+LONG = 240  # seconds that anything may take at most, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[TestCluster]:
+    with ray_cluster() as started:
+        yield started
+
+
+def ignore(progress: Progress) -> None:
+    pass
+
+
+async def test_two_workers_paint_at_the_same_time_with_every_step_told(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster, workers=2, preload=MODEL) as engine:
+        assert [worker.state for worker in engine.workers()] == [WorkerState.STARTING] * 2
+        await until(lambda: all(worker.state is WorkerState.IDLE for worker in engine.workers()))
+        first, second = engine.workers()
+        assert (first.name, second.name) == ("here/ray-1", "here/ray-2")
+        assert (first.device, first.model) == ("cpu", "sdxl")
+        assert engine.pid(first.name) != engine.pid(second.name)
+        told: list[Progress] = []
+        both_at_work = asyncio.Event()
+
+        def check(progress: Progress) -> None:
+            told.append(progress)
+            if all(worker.state is WorkerState.BUSY for worker in engine.workers()):
+                both_at_work.set()
+
+        painted, _ = await asyncio.gather(
+            engine.paint(first.name, batch("red slow:0.1", "blue"), check),
+            engine.paint(second.name, batch("slow:0.1"), check),
+        )
+        assert both_at_work.is_set()
+    assert [Image.open(io.BytesIO(picture.png)).getpixel((0, 0)) for picture in painted.pictures] == [
+        (255, 0, 0),
+        (0, 0, 255),
+    ]
+    assert sorted(progress.step for progress in told) == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert (b"red slow:0.1 4", b"blue 4") in [progress.previews for progress in told]
+
+
+async def test_what_goes_wrong_comes_back_as_what_it_is_and_the_worker_goes_on(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
+        worker = await engine.idle()
+        pid = engine.pid(worker)
+        errors: dict[str, type[LimnerError]] = {
+            "memory": OutOfMemory,
+            "host-memory": OutOfMemory,
+            "unavailable": ModelUnavailable,
+            "raise": PaintingFailed,
+        }
+        for prompt, error in errors.items():
+            with pytest.raises(error):
+                await engine.paint(worker, batch(prompt), ignore)
+            assert await engine.idle() == worker
+        assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
+        assert engine.pid(worker) == pid
+
+
+async def test_a_cancel_takes_effect_at_the_next_step_and_touches_no_other_batch(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
+        worker = await engine.idle()
+        steps: list[int] = []
+
+        def cancel_after_two(progress: Progress) -> None:
+            steps.append(progress.step)
+            if progress.step == 2:
+                engine.cancel(worker)
+
+        with pytest.raises(PaintingCancelled):
+            await engine.paint(worker, batch("slow:0.2", steps=240), cancel_after_two)
+        assert len(steps) < 120
+        engine.cancel(worker)
+        assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
+
+        begun = asyncio.Event()
+        painting = asyncio.create_task(engine.paint(worker, batch("slow:0.2", steps=240), lambda progress: begun.set()))
+        await begun.wait()
+        painting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await painting
+        assert engine.workers()[0].state is WorkerState.BUSY
+        assert await engine.idle() == worker
+
+
+@pytest.mark.crash
+async def test_an_actor_killed_in_mid_batch_is_told_and_another_takes_its_place(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
+        worker = await engine.idle()
+        pid = engine.pid(worker)
+        assert pid is not None
+
+        def kill(progress: Progress) -> None:
+            if progress.step == 2:
+                os.kill(pid, signal.SIGKILL)
+
+        with pytest.raises(WorkerLost):
+            await engine.paint(worker, batch("slow:0.5", steps=240), kill)
+        assert await engine.idle() == worker
+        assert engine.pid(worker) != pid
+        assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
+        assert engine.workers()[0].restarts == 1
+
+
+@pytest.mark.crash
+async def test_a_lost_device_and_a_hanging_painter_get_a_new_actor(cluster: TestCluster) -> None:
+    settings = dataclasses.replace(QUICK, hang_seconds=2.0)
+    async with asyncio.timeout(LONG), ray_engine(cluster, settings=settings) as engine:
+        worker = await engine.idle()
+        pids = [engine.pid(worker)]
+        for prompt, error in (("cuda", PaintingFailed), ("hang", WorkerLost)):
+            with pytest.raises(error):
+                await engine.paint(worker, batch(prompt), ignore)
+            await until(lambda: engine.pid(worker) not in (*pids, None))
+            assert await engine.idle() == worker
+            pids.append(engine.pid(worker))
+        assert not any(pid and psutil.pid_exists(pid) for pid in pids[:-1])
+
+
+@pytest.mark.crash
+async def test_a_node_killed_in_mid_batch_is_told_and_the_worker_moves_to_another(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster, gpu_memory_gigabytes=LARGE) as engine:
+        worker = await engine.idle()
+        begun = asyncio.Event()
+        painting = asyncio.create_task(engine.paint(worker, batch("slow:0.5", steps=240), lambda told: begun.set()))
+        await begun.wait()
+        pid = engine.pid(worker)
+        await asyncio.to_thread(cluster.kill_large)
+        with pytest.raises(WorkerLost):
+            await painting
+        assert engine.workers()[0].state is not WorkerState.DEAD
+        cluster.add(gpu_memory=LARGE)
+        assert await engine.idle() == worker
+        assert engine.pid(worker) != pid
+        assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
+
+
+async def test_a_worker_goes_where_its_memory_is_and_waits_where_there_is_none(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster, workers=2, gpu_memory_gigabytes=LARGE) as engine:
+        await engine.idle()  # the node with the large GPU has room for one
+        assert sorted(worker.state for worker in engine.workers()) == [WorkerState.IDLE, WorkerState.STARTING]
+    assert [worker.state for worker in engine.workers()] == [WorkerState.DEAD] * 2
+
+
+async def test_a_node_with_other_versions_is_refused_in_one_sentence(
+    cluster: TestCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = {**ray_life.own_versions(), "torch": "9.9.9"}
+    monkeypatch.setattr(ray_life, "own_versions", lambda: ours)
+    async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
+        with pytest.raises(EngineDead, match=r"torch .* \(here 9\.9\.9\)"):
+            await engine.idle()
+
+
+async def test_a_painter_that_is_not_there_is_told_by_name(cluster: TestCluster) -> None:
+    settings = dataclasses.replace(QUICK, painter="tests.engine.solid_painter:Nobody", max_deaths=1)
+    async with asyncio.timeout(LONG), ray_engine(cluster, settings=settings) as engine:
+        with pytest.raises(EngineDead, match="Nobody"):
+            await engine.idle()
+
+
+async def test_without_the_token_nobody_is_let_in(cluster: TestCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
+    with pytest.raises(ClusterTokenRefused):
+        await check_door(cluster.address)
+
+
+async def test_where_nothing_listens_that_is_said() -> None:
+    with pytest.raises(ClusterUnreachable):
+        await check_door("127.0.0.2:1")
