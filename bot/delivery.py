@@ -15,6 +15,7 @@ import structlog
 
 from bot.followed_job import FollowedJob
 from bot.message_routes import Destination, MessageRoutes, Parcel, Receipt, Undeliverable
+from bot.onlookers import POSITION_EDITS_PER_SECOND, Onlookers
 from bot.wording import percent_of
 from generation.job import Job, JobStatus
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EDIT_SECONDS = 2.0  # between two edits of one message
-POSITION_SECONDS = 5.0  # between two edits that only tell a new place in the queue …
-POSITION_EDITS_PER_SECOND = 4.0  # … and how many of those all waiting jobs together may make
+POSITION_SECONDS = 5.0  # between two edits that only tell a new place in the queue
 FIRST_ANSWER_SECONDS = 10.0  # an answer to an interaction that has not gone through by then never will
 GIVE_UP_SECONDS = 7 * 24 * 3600.0  # a result to which no way was open for a week of this run is not tried again
 
@@ -61,6 +61,7 @@ class Courier:
         self._followed: dict[int, FollowedJob] = {}
         self._new: asyncio.Queue[FollowedJob] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], FollowedJob] = {}
+        self._onlookers = Onlookers()
         self._known_channels: set[int] = set()
 
     # What the queue tells.
@@ -78,9 +79,7 @@ class Courier:
         followed.note(job)
 
     def queue_changed(self) -> None:
-        for followed in self._followed.values():
-            if followed.job.status is JobStatus.QUEUED:
-                followed.changed.set()
+        self._onlookers.moved()
 
     # What commands and buttons tell.
 
@@ -153,6 +152,7 @@ class Courier:
                 self._tasks[task] = followed
                 task.add_done_callback(self._over)
         finally:
+            self._onlookers.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -185,6 +185,7 @@ class Courier:
         job, error = followed.job, None if task.cancelled() else task.exception()
         if error is None:
             self._followed.pop(job.id, None)
+            self._onlookers.leave(job.id)
             return
         # Storage may be in trouble: a full disk, a locked database. The job stays undelivered until that is over.
         delay = followed.next_delay()
@@ -203,7 +204,7 @@ class Courier:
             except Undeliverable as error:
                 log.info("unannounced", job_id=followed.job.id, reason=repr(error.__cause__))
         while not followed.ended.is_set():
-            await followed.changed.wait()
+            await self._onlookers.news(followed)
             followed.changed.clear()
             followed.turned.clear()
             if not followed.ended.is_set() and followed.reachable:
@@ -250,8 +251,8 @@ class Courier:
         """Between two edits of one message; the end is never kept waiting."""
         await _wait(followed.ended, EDIT_SECONDS)
         if followed.job.status is JobStatus.QUEUED:
-            queued = sum(other.job.status is JobStatus.QUEUED for other in self._followed.values())
-            await _wait(followed.turned, max(POSITION_SECONDS, queued / POSITION_EDITS_PER_SECOND) - EDIT_SECONDS)
+            each = len(self._onlookers) / POSITION_EDITS_PER_SECOND
+            await _wait(followed.turned, max(POSITION_SECONDS, each) - EDIT_SECONDS)
 
     async def _show(self, followed: FollowedJob) -> None:
         """One edit on the way; it may be lost."""

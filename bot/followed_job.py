@@ -52,6 +52,7 @@ class FollowedJob:
         self._delay = RETRY_SECONDS
         self._unreachable_since: float | None = None
         self.answered = asyncio.Event()  # the first answer went through, or failed
+        self.moves = 0  # of the queue, when its place in it was shown last
         self.changed = asyncio.Event()  # there is something new to show
         self.turned = asyncio.Event()  # … and it is another status
         self.ended = asyncio.Event()
