@@ -40,6 +40,7 @@ from bot.orders import Orders
 from bot.owners import Owners
 from bot.pauses import Pauses
 from bot.personal_data import PersonalDataDesk
+from bot.relay import Relay
 from bot.retention import Sweeper
 from bot.rules.direct_messages import DirectMessageRule
 from bot.rules.rates import OrderRate
@@ -64,6 +65,7 @@ from generation.job import JobStatus
 from generation.queue.dispatcher import Dispatcher
 from generation.safety_labels import check_classifier
 from storage.errors import StorageOutdated
+from storage.presence import Presence
 from storage.storage import Storage, open_storage
 
 # At a stop, out of the grace: for results to be delivered, for moderators to be told, for workers to end, for Discord
@@ -105,6 +107,7 @@ class App:
     client: LimnerClient
     services: Services
     engine: Engine
+    relay: Relay
     instance: str
 
     @asynccontextmanager
@@ -122,6 +125,8 @@ class App:
             asyncio.create_task(Sweeper(self.services.storage, self.services.config.retention).run(), name="sweeper"),
             asyncio.create_task(self.services.personal_data.run(), name="personal-data"),
             asyncio.create_task(self.services.pauses.run(), name="pauses"),
+            asyncio.create_task(self.relay.run(), name="relay"),
+            asyncio.create_task(self.services.storage.wakeups.listen(self.relay), name="wakeups"),
         }
         try:
             await self._take_up()
@@ -143,10 +148,11 @@ class App:
     async def _take_up(self) -> None:
         """What an earlier run left: pauses, jobs that it was running, and ends that nobody was told."""
         jobs, courier = self.services.storage.jobs, self.services.courier
+        shards = self.services.config.discord.shards()
         await self.services.pauses.take_up()
-        lost = await jobs.take_back_from(self.instance)
+        lost = [job for job in await jobs.take_back_from(self.instance) if shards.hold(job.guild_id)]
         courier.take_up([job for job in lost if job.status is JobStatus.QUEUED], again=True)
-        courier.take_up(await jobs.undelivered(), again=False)
+        courier.take_up([job for job in await jobs.undelivered() if shards.hold(job.guild_id)], again=False)
 
 
 @asynccontextmanager
@@ -160,7 +166,8 @@ async def open_app(
     """Build the bot on its database and files; a database without tables gets them.
 
     `cdn` is where the files of people lie, for a Discord that is not the real one.
-    Raises `AlreadyRunning`, `StorageOutdated` (run `python -m bot migrate`), `StorageUnavailable` or `StylesInvalid`.
+    Raises `AlreadyRunning` or what `storage.presence.take_place` does, `StorageOutdated` (run `python -m bot migrate`),
+    `StorageUnavailable` or `StylesInvalid`.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
@@ -170,7 +177,9 @@ async def open_app(
         catalogue_reader = CatalogueReader(config)
         catalogue, _ = await asyncio.to_thread(catalogue_reader.read)
         messages, metrics = load_messages(), Metrics()
-        instance = config.queue.instance_name()
+        instance, shards = config.queue.instance_name(), config.discord.shards()
+        presence = Presence(instance=instance, shard_ids=shards.ids, shard_count=shards.count)
+        await stack.enter_async_context(storage.wakeups.attending(presence))
         engine = LocalEngine(
             config.painters(),
             instance=instance,
@@ -178,7 +187,7 @@ async def open_app(
             preload=catalogue.model(),
             settings=engine_settings or config.queue.engine(),
         )
-        client = LimnerClient(api_url=config.discord.api_url, shard_count=config.discord.shard_count, clock=clock)
+        client = LimnerClient(api_url=config.discord.api_url, shards=shards, clock=clock)
         routes = MessageRoutes(client, clock=clock)
         intake = Intake(config.limits.intake())
         files = await stack.enter_async_context(DiscordCdn()) if cdn is None else cdn(client)
@@ -209,17 +218,27 @@ async def open_app(
             metrics=metrics,
             clock=clock,
         )
+        relay = Relay(
+            courier=courier,
+            shards=shards,
+            wakeups=storage.wakeups,
+            moved=lambda job_ids: dispatcher.moved_elsewhere(job_ids),
+            pauses_changed=lambda: pauses.look_again(),
+        )
         dispatcher = Dispatcher(
             store=storage.jobs,
             engine=MeasuredEngine(engine, metrics),
             catalogue=catalogue,
-            listener=courier,
+            listener=relay,
             settings=config.queue.dispatcher(),
             clock=clock,
             instance=instance,
             safety=config.safety.policy(),
             on_blocked=notices.blocked,
+            shared=storage.wakeups.shared,
+            on_elsewhere=relay.changed_elsewhere,
         )
+        pauses = Pauses(storage.rulebook, dispatcher, storage.wakeups)
         standing = partial(
             look,
             started_at=clock.now(),
@@ -248,7 +267,7 @@ async def open_app(
             courier=courier,
             writer=writer,
             deleting=deleting,
-            personal_data=PersonalDataDesk(storage=storage, dispatcher=dispatcher, courier=courier, deleting=deleting),
+            personal_data=PersonalDataDesk(storage=storage, dispatcher=dispatcher, listener=relay, deleting=deleting),
             routes=routes,
             messages=messages,
             metrics=metrics,
@@ -257,10 +276,10 @@ async def open_app(
             notices=notices,
             rates=rates,
             server_rules=server_rules,
-            pauses=Pauses(storage.rulebook, dispatcher),
+            pauses=pauses,
         )
         await furnish(client, services)
-        yield App(client=client, services=services, engine=engine, instance=instance)
+        yield App(client=client, services=services, engine=engine, relay=relay, instance=instance)
 
 
 async def _open_storage(stack: AsyncExitStack, config: Config, clock: Clock) -> Storage:

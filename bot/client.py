@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bot.rules.rates import Rates
     from bot.rules.server_rules import ServerRules
     from bot.series_orders import SeriesOrders
+    from bot.shards import Shards
     from bot.standing import Standing
     from bot.status import StatusWriter
     from bot.upload_orders import UploadOrders
@@ -107,14 +108,15 @@ class LimnerClient(discord.AutoShardedClient):
 
     services: Services
 
-    def __init__(self, *, api_url: str, shard_count: int, clock: Clock) -> None:
+    def __init__(self, *, api_url: str, shards: Shards, clock: Clock) -> None:
         # We have no voice: warnings that packages for it are missing would puzzle people.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         # No privileged intent, and nothing about members or messages: interactions come without being asked for.
         super().__init__(
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
-            shard_count=shard_count or None,
+            shard_count=shards.count or None,
+            shard_ids=list(shards.ids) or None,
             chunk_guilds_at_startup=False,
             max_messages=None,
         )

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 EDIT_SECONDS = 2.0  # between two edits of one message
 POSITION_SECONDS = 5.0  # between two edits that only tell a new place in the queue
 FIRST_ANSWER_SECONDS = 10.0  # an answer to an interaction that has not gone through by then never will
+REMEMBERED = 1000  # jobs that were delivered: what is heard of them late was seen in storage before that
 GIVE_UP_SECONDS = 7 * 24 * 3600.0  # a result to which no way was open for a week of this run is not tried again
 
 
@@ -63,11 +64,14 @@ class Courier:
         self._tasks: dict[asyncio.Task[None], FollowedJob] = {}
         self._onlookers = Onlookers()
         self._known_channels: set[int] = set()
+        self._delivered: dict[int, None] = {}  # the last ones, oldest first
 
     # What the queue tells.
 
     def job_started(self, job: Job) -> None:
-        self._followed_job(job).note(job)
+        followed = self._followed_job(job)
+        if not followed.ended.is_set():
+            followed.note(job)
 
     def job_progress(self, job_id: int, progress: JobProgress) -> None:
         if followed := self._followed.get(job_id):
@@ -75,11 +79,32 @@ class Courier:
 
     def job_ended(self, job: Job) -> None:
         followed = self._followed_job(job)
+        if followed.ended.is_set():  # told by another bot too: a job ends once
+            return
         self._metrics.ended(job, promised_seconds=followed.promised_seconds)
         followed.note(job)
 
     def queue_changed(self) -> None:
         self._onlookers.moved()
+
+    def heard(self, job: Job) -> None:
+        """Another bot started or ended a job of a server of ours; `job` is as it was a moment ago.
+
+        That may be known before the order has come back from storage here. Then nothing is sent for a while: the order
+        is about to be answered (`expect`), or it is one of an earlier run.
+        """
+        if job.delivered_at is not None or job.id in self._delivered:
+            return
+        if job.id not in self._followed:
+            followed = FollowedJob(job)
+            if job.message_id is None:
+                followed.unclaimed = True
+                followed.answered.clear()
+            self._open(followed)
+        if job.status.terminal:
+            self.job_ended(job)
+        else:
+            self.job_started(job)
 
     # What commands and buttons tell.
 
@@ -89,10 +114,13 @@ class Courier:
         To be called before anything else is awaited, so that no news of the job comes first. False: it is no new job,
         the interaction came twice.
         """
-        if job.id in self._followed or job.status is not JobStatus.QUEUED or job.message_id is not None:
+        if not self._is_new(job):
             return False
         self._metrics.ordered(job)
-        self._open(FollowedJob(job, customer=customer, receipt=receipt))
+        if (followed := self._followed.get(job.id)) is not None:
+            followed.claim(customer, receipt=receipt)
+        else:
+            self._open(FollowedJob(job, customer=customer, receipt=receipt))
         return True
 
     def announce(self, job: Job, customer: Customer, locale: str) -> None:
@@ -100,12 +128,16 @@ class Courier:
 
         To be called before anything else is awaited, as `expect`.
         """
-        if job.id in self._followed or job.status is not JobStatus.QUEUED or job.message_id is not None:
+        if not self._is_new(job):
             return
         self._metrics.ordered(job)
-        followed = FollowedJob(job, customer=customer, locale=locale)
-        followed.to_announce = True
-        self._open(followed)
+        if (followed := self._followed.get(job.id)) is not None:
+            followed.to_announce = True
+            followed.claim(customer, locale=locale)
+        else:
+            followed = FollowedJob(job, customer=customer, locale=locale)
+            followed.to_announce = True
+            self._open(followed)
 
     def first_words(self, job_id: int) -> Parcel | None:
         """What the first answer says: where the job stands by now. None: it comes too late, other ways were taken."""
@@ -160,7 +192,7 @@ class Courier:
     def take_up(self, jobs: Sequence[Job], *, again: bool) -> None:
         """At the start: jobs of an earlier run. `again`: they were running then and are queued now."""
         for job in jobs:
-            if job.id not in self._followed:
+            if job.id not in self._followed and job.id not in self._delivered:
                 self._open(FollowedJob(job, again=again))
 
     async def drain(self, seconds: float) -> None:
@@ -168,6 +200,11 @@ class Courier:
         ended = [task for task, followed in self._tasks.items() if followed.ended.is_set()]
         if ended:
             await asyncio.wait(ended, timeout=seconds)
+
+    def _is_new(self, job: Job) -> bool:
+        known = self._followed.get(job.id)
+        unknown = known is None or known.unclaimed
+        return unknown and job.status is JobStatus.QUEUED and job.message_id is None
 
     def _followed_job(self, job: Job) -> FollowedJob:
         followed = self._followed.get(job.id)
@@ -186,6 +223,9 @@ class Courier:
         if error is None:
             self._followed.pop(job.id, None)
             self._onlookers.leave(job.id)
+            self._delivered[job.id] = None
+            while len(self._delivered) > REMEMBERED:
+                del self._delivered[next(iter(self._delivered))]
             return
         # Storage may be in trouble: a full disk, a locked database. The job stays undelivered until that is over.
         delay = followed.next_delay()
@@ -196,6 +236,7 @@ class Courier:
         await _wait(followed.answered, FIRST_ANSWER_SECONDS)
         if not followed.answered.is_set():
             followed.answer(None)
+        followed.unclaimed = False
         if followed.customer is None and not followed.recalled:
             await self._recall(followed)
         if followed.to_announce and not followed.ended.is_set():

@@ -44,6 +44,7 @@ class FollowedJob:
         self.locale = locale if receipt is None else receipt.interaction.locale.value
         self.recalled = False  # for orders of an earlier run: whether it was looked up how they were answered
         self.to_announce = False  # no interaction is answered with its message, so one has to be sent
+        self.unclaimed = False  # another bot did something with it before the order came back to us
         self.again = again  # it was running when the program stopped, and waits once more
         self.progress: JobProgress | None = None
         self.shown = ""
@@ -59,6 +60,15 @@ class FollowedJob:
         if receipt is None:
             self.answered.set()
         self.note(job)
+
+    def claim(self, customer: Customer, *, receipt: Receipt | None = None, locale: str | None = None) -> None:
+        """Its order has come back: whose it is, and what it is answered with. Without a receipt it is announced."""
+        self.unclaimed = False
+        self.customer = customer
+        self.place.receipt = receipt
+        self.locale = locale if receipt is None else receipt.interaction.locale.value
+        if receipt is None:
+            self.answered.set()
 
     def answer(self, message_id: int | None) -> None:
         """The first answer is that message. None: it failed, or Discord took it and we were not told so.

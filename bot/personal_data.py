@@ -15,8 +15,8 @@ from generation.errors import RequestRejected
 
 if TYPE_CHECKING:
     from bot.deleting import Deleting
-    from bot.delivery import Courier
     from generation.queue.dispatcher import Dispatcher
+    from generation.queue.listener import QueueListener
     from storage.personal_data import Forgotten
     from storage.storage import Storage
 
@@ -44,10 +44,12 @@ class DataFile:
 class PersonalDataDesk:
     """Tells and deletes. Messages are removed in a task of its own (`run`); storage knows which are left."""
 
-    def __init__(self, *, storage: Storage, dispatcher: Dispatcher, courier: Courier, deleting: Deleting) -> None:
+    def __init__(
+        self, *, storage: Storage, dispatcher: Dispatcher, listener: QueueListener, deleting: Deleting
+    ) -> None:
         self._storage = storage
         self._dispatcher = dispatcher
-        self._courier = courier
+        self._listener = listener
         self._deleting = deleting
         self._wanted = asyncio.Event()
         self._wanted.set()  # an earlier run may have left some
@@ -69,7 +71,7 @@ class PersonalDataDesk:
             await self._dispatcher.cancel(job_id)
         forgotten = await self._storage.personal_data.delete(user_id)
         for job in forgotten.cancelled:  # ordered in between
-            self._courier.job_ended(job)
+            self._listener.job_ended(job)
         structlog.get_logger(__name__).info(
             "data_deleted", user_id=user_id, pictures=forgotten.pictures, jobs=forgotten.jobs, uploads=forgotten.uploads
         )

@@ -173,9 +173,17 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, *, settings: str = SETTINGS, engine_settings: EngineSettings = QUICK, working: bool = True
+    folder: Path,
+    *,
+    settings: str = SETTINGS,
+    engine_settings: EngineSettings = QUICK,
+    working: bool = True,
+    shard_id: int | None = None,
 ) -> AsyncIterator[World]:
-    """A new world whose bot keeps its things in `folder`. Without `working`, orders are taken but nothing is drawn."""
+    """A new world whose bot keeps its things in `folder`. Without `working`, orders are taken but nothing is drawn.
+
+    `shard_id`: its server is of that shard.
+    """
     (folder / "config.toml").write_text(settings)
     clock = MovableClock()
     async with AsyncExitStack() as outer:
@@ -184,10 +192,10 @@ async def open_world(
             open_app(load_config(folder / "config.toml"), engine_settings=engine_settings, clock=clock, cdn=DemoCdn)
         )
         # What `simcord.run` does, without the part that pytest's fixtures cannot undo: they end in another context.
-        env = Env(app.client, shard_count=1, settle_timeout=PATIENCE)
+        env = Env(app.client, shard_count=app.client.shard_count or 1, settle_timeout=PATIENCE)
         await env.start()
         outer.push_async_callback(_shut_down, env)
-        guild = env.create_guild("Harbour")
+        guild = env.create_guild("Harbour", shard_id=shard_id)
         world = World(
             folder=folder,
             env=env,

@@ -1,0 +1,127 @@
+"""Between queue and courier where several bots share the work: people are told by the bot whose shard has their server.
+
+What our workers do for servers of ours goes to the courier. What they do for others' is told to the other bots by
+wake-ups: progress, latest wins, at most once a second for each job; starts and ends are told by the database itself.
+What others did to jobs of servers of ours goes to the courier too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from generation.queue.listener import JobProgress
+
+if TYPE_CHECKING:
+    from bot.delivery import Courier
+    from bot.shards import Shards
+    from generation.job import Job
+    from storage.wakeups import Wakeups
+
+BETWEEN = 1.0  # seconds from one progress of a job to the next that other bots are told
+PAUSES = "pauses"
+
+
+class Relay:
+    """Implements `generation.queue.listener.QueueListener` and `storage.wakeups.Hearer`. All on one event loop.
+
+    `moved(job_ids)` is the queue's: these jobs were changed elsewhere. `pauses_changed()`: servers were, in storage.
+    """
+
+    def __init__(
+        self,
+        *,
+        courier: Courier,
+        shards: Shards,
+        wakeups: Wakeups,
+        moved: Callable[[Collection[int] | None], None],
+        pauses_changed: Callable[[], None],
+    ) -> None:
+        self._courier = courier
+        self._shards = shards
+        self._wakeups = wakeups
+        self._moved = moved
+        self._pauses_changed = pauses_changed
+        self._others: set[int] = set()  # jobs that we draw for other bots' servers
+        self._latest: dict[int, JobProgress] = {}
+        self._new = asyncio.Event()
+
+    # What the queue tells.
+
+    def job_started(self, job: Job) -> None:
+        if self._shards.hold(job.guild_id):
+            self._courier.job_started(job)
+        else:
+            self._others.add(job.id)
+
+    def job_progress(self, job_id: int, progress: JobProgress) -> None:
+        if job_id in self._others:
+            self._latest[job_id] = progress
+            self._new.set()
+        else:
+            self._courier.job_progress(job_id, progress)
+
+    def job_ended(self, job: Job) -> None:
+        self._others.discard(job.id)
+        self._latest.pop(job.id, None)
+        if self._shards.hold(job.guild_id):
+            self._courier.job_ended(job)
+
+    def queue_changed(self) -> None:
+        self._courier.queue_changed()
+
+    def changed_elsewhere(self, job: Job) -> None:
+        """Another bot started or ended a job."""
+        self._others.discard(job.id)
+        if self._shards.hold(job.guild_id):
+            self._courier.heard(job)
+
+    # What other bots tell.
+
+    def jobs_moved(self, job_ids: Collection[int] | None) -> None:
+        self._moved(job_ids)
+        if job_ids is None:
+            self._pauses_changed()
+
+    def was_told(self, text: str) -> None:
+        if text == PAUSES:
+            self._pauses_changed()
+        elif (told := read_progress(text)) is not None:
+            self._courier.job_progress(*told)
+
+    # Its own life.
+
+    async def run(self) -> None:
+        """Tell other bots how far their jobs are, until cancelled."""
+        while True:
+            await self._new.wait()
+            self._new.clear()
+            latest, self._latest = self._latest, {}
+            for job_id, progress in latest.items():
+                await self._wakeups.tell(write_progress(job_id, progress))
+            await asyncio.sleep(BETWEEN)
+
+
+def write_progress(job_id: int, progress: JobProgress) -> str:
+    """As other bots are told it: ASCII."""
+    previews = [base64.b64encode(preview).decode() for preview in progress.previews]
+    return json.dumps([job_id, progress.step, progress.steps, round(progress.seconds_left, 1), previews])
+
+
+def read_progress(text: str) -> tuple[int, JobProgress] | None:
+    """A job and how far it is; None: another version of us has told something else."""
+    try:
+        job_id, step, steps, seconds_left, previews = json.loads(text)
+        progress = JobProgress(
+            step=int(step),
+            steps=int(steps),
+            previews=tuple(base64.b64decode(preview, validate=True) for preview in previews),
+            seconds_left=float(seconds_left),
+        )
+        return int(job_id), progress
+    except (ValueError, TypeError, binascii.Error):
+        return None

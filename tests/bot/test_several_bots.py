@@ -1,0 +1,241 @@
+"""Two bots, each with its shard, on one PostgreSQL: one draws what was ordered through the other, which delivers it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import discord
+import pytest
+
+from bot.app import App, open_app
+from bot.config import load_config
+from generation.job import Job, JobStatus
+from storage.books import Account
+from tests.bot.world import PATIENCE, QUICK, World, open_world, wait_for
+from tests.postgres import drop_database, execute, make_database, needs_postgres
+
+pytestmark = needs_postgres
+
+ROOT = Path(__file__).parent.parent.parent
+SETTINGS = """
+[generation]
+devices = ["cpu"]
+preview_every = 1
+
+[discord]
+shard_count = 2
+shard_ids = [{shard}]
+
+[storage]
+database = "{database}"
+files = "{folder}/files"
+
+[queue]
+instance = "bot-{shard}"
+lease_seconds = 10
+stop_grace_seconds = 8
+"""
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    url = make_database()
+    yield url
+    drop_database(url)
+
+
+def write_settings(folder: Path, database: str, shard: int) -> str:
+    """The settings of a shard's bot, also as the file that a process of its own reads."""
+    settings = SETTINGS.format(shard=shard, database=database, folder=folder)
+    own = folder / str(shard)
+    own.mkdir(exist_ok=True)
+    (own / "config.toml").write_text(settings)
+    return settings
+
+
+@asynccontextmanager
+async def bot_with_people(folder: Path, database: str, shard: int, *, working: bool = True) -> AsyncIterator[World]:
+    """The bot of a shard, with a server of that shard and people in it."""
+    settings = write_settings(folder, database, shard)
+    async with open_world(folder / str(shard), settings=settings, working=working, shard_id=shard) as world:
+        yield world
+
+
+@asynccontextmanager
+async def other_bot(folder: Path, database: str, shard: int) -> AsyncIterator[App]:
+    """The bot of another shard, which is logged in nowhere: whatever it would tell anybody fails."""
+    write_settings(folder, database, shard)
+    config = load_config(folder / str(shard) / "config.toml")
+    async with open_app(config, engine_settings=QUICK) as app, app.working():
+        yield app
+
+
+@pytest.fixture
+async def bots(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> AsyncIterator[tuple[World, App]]:
+    """Two at work. The one with people holds the first shard, or the one that the test is given."""
+    shard: int = getattr(request, "param", 0)
+    async with (
+        bot_with_people(tmp_path, database, shard) as here,
+        other_bot(tmp_path, database, 1 - shard) as there,
+    ):
+        yield here, there
+
+
+async def job_of(world: World) -> Job:
+    job = await world.app.services.storage.jobs.get(1)
+    assert job is not None
+    return job
+
+
+async def accounts(world: World) -> list[Account]:
+    return list(await world.app.services.storage.books.accounts())
+
+
+def edits(world: World) -> list[str]:
+    """What messages of that world are changed to, from now on."""
+    seen: list[str] = []
+    world.env.backend.subscribers.append(
+        lambda event, payload: seen.append(payload["content"]) if event == "MESSAGE_UPDATE" else None
+    )
+    return seen
+
+
+async def drawn_once(world: World, message: discord.Message, *, pictures: int = 4) -> None:
+    """The message has the pictures of the only job, it is the only one, and it was paid for once."""
+    message = await world.finished(message)
+    await world.all_told()
+    assert [found.id for found in world.messages()] == [message.id]
+    assert len(await world.app.services.storage.images.of_job(1)) == pictures
+    assert [account.drift for account in await accounts(world)] == [0]
+    assert await world.credits() == 100 - (await job_of(world)).cost
+
+
+@pytest.mark.parametrize("bots", [0, 1], indirect=True)
+async def test_one_bot_draws_what_was_ordered_through_the_other_which_tells_of_it(bots: tuple[World, App]) -> None:
+    here, there = bots
+    here.app.services.dispatcher.pause(None)  # our own workers draw nothing
+    told = edits(here)
+    message = await here.imagine("a slow boat --steps 15")
+    await here.until(lambda: here.now(message).attachments and "%" in here.now(message).content)  # a preview
+    await drawn_once(here, message)
+    assert any("%" in content for content in told)
+    assert (await job_of(here)).attempt == 1
+    assert there.services.courier.undelivered() == 0
+
+
+async def test_what_one_cancels_the_other_stops_drawing(bots: tuple[World, App]) -> None:
+    here, there = bots
+    here.app.services.dispatcher.pause(None)
+    message = await here.imagine("a slow boat --steps 60")
+    await here.until(lambda: "%" in here.now(message).content)
+    assert there.services.dispatcher.running() == 1
+    await here.press(message, "Cancel")
+    await here.until(lambda: "Cancelled" in here.now(message).content)
+    await wait_for(lambda: there.services.dispatcher.running() == 0)
+    assert (await job_of(here)).status is JobStatus.CANCELLED
+    assert await here.credits() == 100
+
+
+async def test_a_pause_of_a_server_holds_in_both(bots: tuple[World, App]) -> None:
+    here, there = bots
+    here.app.services.dispatcher.pause(None)
+    there.services.dispatcher.pause(None)
+    message = await here.imagine("a boat")
+    await wait_for(lambda: there.services.dispatcher.depth() == 1)  # it waits there too
+    pauses = here.app.services.pauses
+    await pauses.pause(here.guild.id, by=here.moderator.id)
+    there.services.dispatcher.resume(None)
+    await wait_for(lambda: there.services.dispatcher.held_back() == 1)
+    assert (await job_of(here)).status is JobStatus.QUEUED
+    await pauses.resume(here.guild.id, by=here.moderator.id)
+    await drawn_once(here, message)
+
+
+async def test_both_draw_and_nothing_is_drawn_or_charged_twice(bots: tuple[World, App]) -> None:
+    here, there = bots
+    drawn_there: set[int] = set()
+    started = there.relay.job_started
+    there.relay.job_started = lambda job: (drawn_there.add(job.id), started(job))  # type: ignore[method-assign]
+    messages = [await here.imagine(f"a slow boat, the {number}th --n 1 --steps 4") for number in range(8)]
+    for message in messages:
+        await here.finished(message)
+    await here.all_told()
+    assert len(here.messages()) == 8
+    books = await accounts(here)
+    assert [(account.drift, account.pictures, account.job.attempt) for account in books] == [(0, 1, 1)] * 8
+    assert 0 < len(drawn_there) < 8
+
+
+async def test_what_was_not_heard_of_is_found_all_the_same(
+    bots: tuple[World, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every wake-up is lost, from before the order to after the end."""
+    here, there = bots
+    for app in (here.app, there):
+        monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
+        monkeypatch.setattr(app.relay, "was_told", lambda text: None)
+    here.app.services.dispatcher.pause(None)
+    await drawn_once(here, await here.imagine("a boat"))
+
+
+@asynccontextmanager
+async def doomed_bot(folder: Path, shard: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program of a shard, but for Discord, in a process of its own that is killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.bot.doomed_bot", str(folder / str(shard) / "config.toml"), cwd=ROOT
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.crash
+async def test_the_bot_that_draws_is_killed_and_the_other_draws_it_once_more(tmp_path: Path, database: str) -> None:
+    write_settings(tmp_path, database, 1)
+    async with bot_with_people(tmp_path, database, 0) as here:
+        here.app.services.dispatcher.pause(None)
+        async with doomed_bot(tmp_path, 1):
+            message = await here.imagine("a slow boat --steps 30 --n 1")
+            await here.until(lambda: "%" in here.now(message).content)
+        assert (await job_of(here)).status is JobStatus.RUNNING
+        here.app.services.dispatcher.resume(None)
+        await let_leases_run_out(database)
+        await drawn_once(here, message, pictures=1)
+        assert (await job_of(here)).attempt == 2
+
+
+@pytest.mark.crash
+async def test_the_bot_of_the_server_is_killed_and_delivers_once_it_is_back(tmp_path: Path, database: str) -> None:
+    async with bot_with_people(tmp_path, database, 0, working=False) as here:
+        message = await here.imagine("a slow boat --steps 18")
+        await here.stop()
+        async with other_bot(tmp_path, database, 1) as there:
+            there.services.dispatcher.pause(None)
+            async with doomed_bot(tmp_path, 0):
+                await wait_for_status(there, JobStatus.RUNNING)
+            await let_leases_run_out(database)
+            there.services.dispatcher.resume(None)
+            await wait_for_status(there, JobStatus.DONE)
+            assert "Queued" in here.now(message).content
+            assert len(await there.services.storage.jobs.undelivered()) == 1  # it is nobody else's to tell
+            await here.start()  # under the name and with the shard of whoever was killed
+            await drawn_once(here, message)
+            assert there.services.courier.undelivered() == 0
+
+
+async def let_leases_run_out(database: str) -> None:
+    """As if that much time had passed."""
+    await execute(database, "UPDATE jobs SET lease_until = lease_until - interval '1 hour' WHERE status = 'running'")
+
+
+async def wait_for_status(app: App, status: JobStatus) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while (job := await app.services.storage.jobs.get(1)) is None or job.status is not status:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # there is nothing to wait on
