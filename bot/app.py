@@ -29,6 +29,7 @@ from bot.config import Config, read_token
 from bot.deleting import Deleting
 from bot.delivery import Courier
 from bot.editing import Editing
+from bot.engines import make_engine
 from bot.inspecting import Inspector
 from bot.masks import Masks
 from bot.measured_engine import MeasuredEngine
@@ -56,7 +57,6 @@ from bot.surface import furnish
 from bot.upload_orders import UploadOrders
 from bot.uploads import Uploads
 from generation.clock import Clock, SystemClock
-from generation.engine.local import LocalEngine
 from generation.engine.protocol import Engine, WorkerState
 from generation.engine.settings import EngineSettings
 from generation.errors import LimnerError
@@ -180,8 +180,8 @@ async def open_app(
         instance, shards = config.queue.instance_name(), config.discord.shards()
         presence = Presence(instance=instance, shard_ids=shards.ids, shard_count=shards.count)
         await stack.enter_async_context(storage.wakeups.attending(presence))
-        engine = LocalEngine(
-            config.painters(),
+        engine = make_engine(
+            config,
             instance=instance,
             clock=clock,
             preload=catalogue.model(),

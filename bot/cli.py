@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -211,6 +212,7 @@ class Bench(enum.StrEnum):
     MACHINE = "machine"
     FAIRNESS = "fairness"
     DRILLS = "drills"
+    GPU = "gpu"
     TRACE = "trace"
 
 
@@ -219,12 +221,14 @@ def bench(
     what: Annotated[
         Bench,
         typer.Argument(
-            help="machine: its speed; fairness: a day of 1,000 members; drills: what it withstands; "
+            help="machine: its speed; gpu: the painter beside the hardware's limit; fairness: a day of 1,000 members; "
+            "drills: what it withstands; "
             "trace: a day of orders on 1 to 64 workers."
         ),
     ] = Bench.MACHINE,
     as_json: JsonOption = False,
     config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="gpu: a small model on the CPU, to see it work.")] = False,
     orders: Annotated[int | None, typer.Option(min=1, help="trace: how many orders a day.", show_default=False)] = None,
     times: Annotated[
         Path | None, typer.Option(help="trace: what `bench --json` found on your machine.", show_default=False)
@@ -250,6 +254,11 @@ def bench(
 
         if not drill(json=as_json):
             raise typer.Exit(1)
+        return
+    if what is Bench.GPU:
+        from bot.bench_gpu import run as measure_gpu
+
+        measure_gpu(settings, json=as_json, dry_run=dry_run)
         return
     from bot.bench import run
 
@@ -288,9 +297,8 @@ def _log(settings: Config, *, level: Literal["debug", "info", "warning", "error"
     from bot.logs import configure_logs
 
     token = read_token()
-    configure_logs(
-        level=level, format=settings.logs.format, secrets=[token.get_secret_value()] if token is not None else []
-    )
+    secrets = [token.get_secret_value() if token is not None else "", os.environ.get("RAY_AUTH_TOKEN", "")]
+    configure_logs(level=level, format=settings.logs.format, secrets=[secret for secret in secrets if secret])
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from bot.config_errors import PREFIX, ConfigInvalid, ConfigUnreadable, place, re
 from bot.config_sections import (
     AUTO,
     SQLITE,
+    ClusterSection,
     DiscordSection,
     GenerationSection,
     LimitsSection,
@@ -69,6 +70,7 @@ class Config(BaseSettings):
     generation: GenerationSection = GenerationSection()
     models: dict[str, ModelSection]
     queue: QueueSection = QueueSection()
+    cluster: ClusterSection = ClusterSection()
     quota: QuotaSection = QuotaSection()
     limits: LimitsSection = LimitsSection()
     safety: SafetySection = SafetySection()
@@ -112,7 +114,8 @@ class Config(BaseSettings):
             "upscaler": _weights(folder, self._network("upscaler", self.generation.upscaler)),
             "segmenter": _weights(folder, self._network("segmenter", self.generation.segmenter)),
         }
-        files, database = _absolute(folder, self.storage.files), _database(folder, self.storage)
+        files, database = self.storage.files, _database(folder, self.storage)
+        files = _absolute(folder, files) if isinstance(files, Path) else files
         return self.model_copy(
             update={
                 "generation": self.generation.model_copy(update=generation),

@@ -5,6 +5,7 @@ What each key means is written in `config.toml` itself, and only there.
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ from bot.rules.rates import Rates
 from bot.shards import Shards
 from generation.catalogue import Draft, ModelSpec
 from generation.clock import Clock
+from generation.engine.ray_settings import ClusterSettings
 from generation.engine.settings import EngineSettings, PainterSettings
 from generation.intake.limits import IntakeLimits
 from generation.queue.settings import QueueSettings
@@ -24,6 +26,8 @@ from generation.safety import SafetyPolicy, Verdict
 from generation.samplers import SAMPLER_NAMES
 
 SQLITE = "sqlite+aiosqlite:///"
+# As S3 lets buckets be called. Keys have no place in it: they come from the environment.
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?")
 # What a server may set. `--quality` multiplies it, up to what a recipe may hold.
 MOST_STEPS = 100
 
@@ -43,6 +47,16 @@ def _known_device(name: str) -> str:
     if name not in ("auto", "cuda", "mps", "cpu") and not (kind == "cuda" and index.isdecimal() and index.isascii()):
         raise ValueError("no device of that name")
     return name
+
+
+def _folder_or_bucket(place: object) -> object:
+    if not isinstance(place, str):
+        return place
+    if not place.startswith("s3:"):
+        return Path(place)
+    if not _BUCKET.fullmatch(place):
+        raise ValueError("no address of a bucket")
+    return place
 
 
 def _known_sampler(name: str) -> str:
@@ -199,6 +213,26 @@ class QueueSection(Section):
         return QueueSettings(lease_seconds=self.lease_seconds, batch_wait_seconds=self.batch_wait_seconds)
 
 
+class ClusterSection(Section):
+    address: Annotated[str, Field(pattern=r"^([^\s/:]+:[0-9]{1,5})?$"), Takes("host:port, or nothing")] = ""
+    workers: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    gpus_per_worker: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    cpus_per_worker: Annotated[Number, Field(ge=0, le=1024)] = 1.0
+    memory_gigabytes: Annotated[Number, Field(ge=0, le=65536)] = 0.0
+    gpu_memory_gigabytes: Annotated[Number, Field(ge=0, le=65536)] = 0.0
+
+    def settings(self, *, at_most: int | None = None) -> ClusterSettings:
+        """What the engine is told of this section, of no more than so many workers."""
+        return ClusterSettings(
+            address=self.address,
+            workers=self.workers if at_most is None else min(self.workers, at_most),
+            gpus_per_worker=self.gpus_per_worker,
+            cpus_per_worker=self.cpus_per_worker,
+            memory_gigabytes=self.memory_gigabytes,
+            gpu_memory_gigabytes=self.gpu_memory_gigabytes,
+        )
+
+
 class QuotaSection(Section):
     daily_credits: Annotated[Whole, Field(ge=0, le=1_000_000)] = 100
     max_queued_jobs: Annotated[Whole, Field(ge=1, le=1000)] = 10
@@ -253,7 +287,9 @@ class StorageSection(Section):
         str, Field(repr=False, pattern=r"^(sqlite\+aiosqlite|postgresql\+asyncpg)://"),
         Takes("sqlite+aiosqlite:///path or postgresql+asyncpg://user@host/name"),
     ] = SQLITE + "data/limner.sqlite3"  # fmt: skip
-    files: Path = Path("data/files")
+    files: Annotated[
+        Path | str, BeforeValidator(_folder_or_bucket), Takes("a path, s3://bucket or s3://bucket/prefix")
+    ] = Path("data/files")  # fmt: skip
 
     def sqlite_file(self) -> Path | None:
         """The database's file; None for a database that is a server, or in memory."""

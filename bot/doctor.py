@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import secrets
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bot.config import PROGRAM_FOLDER, Config, read_token
 from bot.config_sections import ModelSection, SafetySection
+from bot.doctor_cluster import examine_cluster
+from bot.findings import Finding, State
 from generation.embeddings import scan_embeddings
 from generation.loras import scan_loras
 from generation.safety_labels import ClassifierUnusable, check_classifier
@@ -42,19 +44,7 @@ EXAMPLES = {
 EXAMPLE_LABEL = "nsfw"  # of that classifier
 PROBE_SECONDS = 180.0  # torch takes its time to load from a cold disk
 
-# ok: as it should be. note: works, but worth knowing. todo: does not work until somebody does something.
-State = Literal["ok", "note", "todo"]
 Ask = Callable[[Config], Awaitable[Mapping[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report. `key` names its words in the catalogue, under `doctor`; `fields` fill them."""
-
-    topic: str
-    state: State
-    key: str
-    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
@@ -66,13 +56,14 @@ async def examine(config: Config, *, ask: Ask | None = None) -> list[Finding]:
     return [
         _python(),
         *_drawing(config, described),
+        *await examine_cluster(config.cluster),
         *await asyncio.to_thread(_other_weights, config),
         *_loras(config),
         *_embeddings(config),
         _styles(config),
         _classifier(config.safety, described),
         await _database(config),
-        await asyncio.to_thread(_files, config.storage.files),
+        await _files(config.storage.files),
         _token(),
     ]
 
@@ -125,7 +116,8 @@ def _drawing(config: Config, described: Mapping[str, Any]) -> list[Finding]:
         return [Finding(topic="device", state="todo", key=described["trouble"], fields=described)]
     name = config.generation.model
     return [
-        *(_device(device) for device in described["devices"]),
+        # Of a cluster, the workers' nodes are looked at, not this one.
+        *(_device(device) for device in described["devices"] if not config.cluster.address),
         _model(name, config.models[name], described["model"]),
     ]
 
@@ -273,7 +265,22 @@ async def _database(config: Config) -> Finding:
         return finding("todo", "database_unavailable", **error.fields)
 
 
-def _files(folder: Path) -> Finding:
+async def _files(place: Path | str) -> Finding:
+    if isinstance(place, Path):
+        return await asyncio.to_thread(_folder, place)
+    from storage.errors import FilesUnavailable, FilesUnwritable
+    from storage.files import open_files
+
+    try:
+        files = await open_files(place)
+        await files.remove(await files.write(secrets.token_bytes(16)))
+    except (FilesUnavailable, FilesUnwritable) as error:
+        fields = {"place": place, "detail": error.fields["detail"]}
+        return Finding(topic="files", state="todo", key="files_unavailable", fields=fields)
+    return Finding(topic="files", state="ok", key="files", fields={"path": place})
+
+
+def _folder(folder: Path) -> Finding:
     """Whether a file can be written there, or in the nearest folder above that exists."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:

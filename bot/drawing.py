@@ -14,12 +14,12 @@ from typing import Any
 from bot.catalogue import build_catalogue
 from bot.config import Config
 from bot.config_sections import SQLITE
+from bot.engines import make_engine
 from bot.orders import Customer, Orders
 from bot.pictures import show
 from bot.rules.rules import Rules
 from bot.series import only_one
 from generation.clock import SystemClock
-from generation.engine.local import LocalEngine
 from generation.engine.settings import EngineSettings
 from generation.errors import LimnerError
 from generation.job import Job, JobStatus
@@ -102,8 +102,9 @@ async def _draw(
     ordered = await orders.imagine(PERSON, only_one(orders.parser, text))
 
     instance, clock, waiter = f"imagine-{secrets.token_hex(4)}", SystemClock(), _Waiter(on_progress)
-    engine = LocalEngine(
-        config.painters()[:1],
+    engine = make_engine(
+        config,
+        workers=1,
         instance=instance,
         clock=clock,
         preload=catalogue.model(ordered.recipes[0].model),
