@@ -2,7 +2,7 @@
 
 They are no better than real ones: the same work does not always take the same time, each batch costs something beside
 its work, another model has to be loaded first and other LoRAs switched to. The queue is not told any of that; it learns
-from what it sees. As in the local engine the first of several idle workers gets the next batch.
+from what it sees.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def work_through(
     chance = random.Random(seed)
     run, coming = Run(), iter(arrivals)
     fleet = [Working(worker=_worker(index, held)) for index in range(workers)]
-    idle, busy = list(range(workers)), list[tuple[float, int]]()  # heaps, the latter by when they are ready
+    idle = {each.worker.name: index for index, each in enumerate(fleet)}
+    busy: list[tuple[float, int]] = []  # heap of when they are ready
     arrival = next(coming, None)
     while arrival is not None or busy or len(queue):
         if busy and (arrival is None or busy[0][0] <= arrival.time):
@@ -95,7 +96,7 @@ def work_through(
             on_batch(fleet[index])
             run.ready.update((job.id, time) for job in fleet[index].batch)
             fleet[index] = Working(worker=fleet[index].afterwards())
-            heapq.heappush(idle, index)
+            idle[fleet[index].worker.name] = index
         else:
             assert arrival is not None
             time, job = arrival.time, arrival.job
@@ -103,9 +104,12 @@ def work_through(
             run.held_up[job.id] = 0.0 if idle else busy[0][0] - time
             on_arrival(job, time, fleet)
             arrival = next(coming, None)
-        while idle and (batch := queue.pick(fleet[idle[0]].worker)):
-            index = heapq.heappop(idle)
-            worker = fleet[index].worker
+        while idle:
+            worker = queue.place([fleet[index].worker for index in sorted(idle.values())])
+            batch = queue.pick(worker)
+            if not batch:
+                break
+            index = idle.pop(worker.name)
             loading = times.loading(worker, batch[0])
             ends = time + loading + times.painting(batch, stretch=chance.lognormvariate(0, times.spread))
             fleet[index] = Working(worker=worker, batch=batch, began=time, loading=loading, ends=ends)

@@ -1,11 +1,11 @@
 """What else a queue could do, to be compared with: first come first served, and turns by job. Both as `FairQueue` is
-asked: they batch, and they serve fast jobs before relaxed ones."""
+asked: they batch, and they serve fast jobs before relaxed ones. What workers hold is nothing to them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Protocol
 
 from generation.engine.protocol import WorkerInfo
@@ -20,10 +20,19 @@ class Policy(Protocol):
 
     def add(self, job: QueuedJob) -> None: ...
 
+    def place(self, idle: Sequence[WorkerInfo]) -> WorkerInfo: ...
+
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]: ...
 
 
-class WithoutAffinity:
+class _AnyWorker:
+    """Whichever is the first that is idle."""
+
+    def place(self, idle: Sequence[WorkerInfo]) -> WorkerInfo:
+        return idle[0]
+
+
+class WithoutAffinity(_AnyWorker):
     """A queue that is not told what the workers hold, to show what it saves by knowing."""
 
     def __init__(self, queue: Policy) -> None:
@@ -39,7 +48,7 @@ class WithoutAffinity:
         return self._queue.pick(dataclasses.replace(worker, model=None, loras=()))
 
 
-class FirstComeFirstServed:
+class FirstComeFirstServed(_AnyWorker):
     """In the order of the jobs' ids, in which they also have to come."""
 
     def __init__(self) -> None:
@@ -66,7 +75,7 @@ class FirstComeFirstServed:
         return ()
 
 
-class RoundRobin:
+class RoundRobin(_AnyWorker):
     """Everybody in turn, one job each, whatever it costs."""
 
     def __init__(self) -> None:

@@ -210,11 +210,13 @@ class Dispatcher:
         await self._load()
         while not self._stopping.is_set():
             await self._rest()
-            worker = await unless(self._stopping, self._engine.idle())
-            if worker is None:
+            if await unless(self._stopping, self._engine.idle()) is None:
                 return
+            idle = [info for info in self._engine.workers() if info.state is WorkerState.IDLE]
+            if not idle:  # it died in this moment
+                continue
             if self._queue.ready:
-                info = next(info for info in self._engine.workers() if info.name == worker)
+                info = self._queue.place(idle)
                 if (seconds := self._gathering.seconds_left(info)) > 0:
                     self._wake.clear()
                     await unless(self._stopping, comes_within(seconds, self._wake))  # and look again

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from generation.engine.protocol import WorkerInfo
 from generation.queue.fluid import SMALL, Fluid
+from generation.queue.placement import closeness
 from generation.queue.queued import QueuedJob
 
 # Two default grids of four (in credits, of one person's service): enough to fill a batch from the jobs of two people.
@@ -115,6 +116,11 @@ class Lane:
         self._held -= 1
         self.add(job)
 
+    def first(self) -> QueuedJob | None:
+        """The fair choice; None if nothing waits."""
+        self._drop_outdated()
+        return self._jobs[self._turns[0][1]] if self._turns else None
+
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
         self._drop_outdated()
         if not self._turns:
@@ -131,19 +137,19 @@ class Lane:
 
     def _preferred(self, fair: _Turn, worker: WorkerInfo) -> _Turn:
         """The fair choice, or for a while one that suits better what the worker holds."""
-        closeness = _closeness(self._jobs[fair[1]], worker)
-        if self._skips >= MAX_SKIPS or worker.model is None or closeness == 2:
+        close = closeness(self._jobs[fair[1]], worker)
+        if self._skips >= MAX_SKIPS or worker.model is None or close == 2:
             return fair
         best, passed = fair, list[_Turn]()
         ahead, bearable = 0, float("inf")
         for turn in self._in_turn(fair[0] + LEAD):
             job = self._jobs[turn[1]]
-            if _closeness(job, worker) > closeness and job.cost <= bearable:
-                best, closeness = turn, _closeness(job, worker)
+            if closeness(job, worker) > close and job.cost <= bearable:
+                best, close = turn, closeness(job, worker)
             passed.append(turn)
             ahead += job.cost
             bearable = min(bearable, self._patience(turn) - ahead)
-            if len(passed) == WINDOW or closeness == 2 or bearable <= 0:
+            if len(passed) == WINDOW or close == 2 or bearable <= 0:
                 break
         self._put_back(passed)
         return best
@@ -249,10 +255,3 @@ class Lane:
         if len(self._turns) > 2 * len(self._current) + SMALL:
             self._turns = list(self._current.values())
             heapq.heapify(self._turns)
-
-
-def _closeness(job: QueuedJob, worker: WorkerInfo) -> int:
-    """0: another model, 1: the worker holds the model, 2: and the LoRAs too."""
-    if job.model != worker.model:
-        return 0
-    return 2 if job.loras == worker.loras else 1

@@ -17,11 +17,12 @@ whoever else they delay, within `PATIENCE` times the wait that is fair:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from generation.engine.protocol import WorkerInfo
 from generation.job import Priority
 from generation.queue.lane import Lane
+from generation.queue.placement import best_placed
 from generation.queue.queued import QueuedJob
 
 __all__ = ["FairQueue", "QueuedJob"]
@@ -164,6 +165,11 @@ class FairQueue:
             lane.release(job)
         lane.serve(job)
         return True
+
+    def place(self, idle: Sequence[WorkerInfo]) -> WorkerInfo:
+        """Of these idle workers, at least one, the one to `pick` for: it holds most of what the fair choice needs."""
+        first = next((job for lane in self._lanes.values() if (job := lane.first()) is not None), None)
+        return idle[0] if first is None else best_placed(first, idle)
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:
         """Take out the jobs that this worker shall run now as one batch, its head first; () if none wait.
