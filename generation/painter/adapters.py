@@ -45,27 +45,56 @@ class Adapters:
         Raises `ModelUnavailable` for a LoRA that is not among `specs`, cannot be read or does not fit the model. None
         acts then.
         """
-        strengths: dict[str, float] = {}
-        for use in uses:
-            strengths[use.name] = strengths.get(use.name, 0.0) + use.weight
-        # In one order, whichever they were named in: sums depend on it in their last bit.
-        strengths = {name: strength for name, strength in sorted(strengths.items()) if strength != 0}
-        by_name = {spec.name: spec for spec in specs}
         try:
-            wanted: dict[str, tuple[object, float]] = {}
-            for name, strength in strengths.items():
-                if name not in by_name:
-                    raise _unusable(name, "its file was not found")
-                wanted[name] = self._ensure_read(by_name[name]), strength
+            wanted = self._wanted(uses, specs)
         except ModelUnavailable:
             self._act({})
             raise
         self._act(wanted)
-        self._make_room(keep=strengths)
+        self._make_room(keep=wanted)
+
+    def layers(self, uses: Iterable[LoraUse], specs: Sequence[LoraSpec]) -> dict[Place, list[tuple[Layer, float]]]:
+        """What these LoRAs would add to which module, each layer with how strongly; nothing is switched.
+
+        Raises as `switch` does.
+        """
+        added: dict[Place, list[tuple[Layer, float]]] = {}
+        wanted = self._wanted(uses, specs)
+        for name, (_, strength) in wanted.items():
+            for place, layer in self._read[name][1].on(self._device).items():
+                added.setdefault(place, []).append((layer, strength))
+        self._make_room(keep=wanted)
+        return added
+
+    def take_out(self) -> None:
+        """Let none act, and keep no more of the model's weights than the model does."""
+        self._act({})
+        self._patches.forget(needed=())
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the device holds anything here that pictures do not need."""
+        return self._patches.on_device
 
     def leave_device(self) -> None:
-        """Give the device's memory back as far as pictures do not need it."""
+        """Give that memory back; switching takes longer then."""
         self._patches.leave_device()
+
+    def _wanted(self, uses: Iterable[LoraUse], specs: Sequence[LoraSpec]) -> dict[str, tuple[object, float]]:
+        """By name, which version of each file is to act and how strongly; all of them are read."""
+        strengths: dict[str, float] = {}
+        for use in uses:
+            strengths[use.name] = strengths.get(use.name, 0.0) + use.weight
+        by_name = {spec.name: spec for spec in specs}
+        wanted: dict[str, tuple[object, float]] = {}
+        # In one order, whichever they were named in: sums depend on it in their last bit.
+        for name, strength in sorted(strengths.items()):
+            if strength == 0:
+                continue
+            if name not in by_name:
+                raise _unusable(name, "its file was not found")
+            wanted[name] = self._ensure_read(by_name[name]), strength
+        return wanted
 
     def _act(self, wanted: Mapping[str, tuple[object, float]]) -> None:
         if wanted == self._acting:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from generation.painter.canvas import Canvas
 from generation.painter.conditioning import PromptEmbeddings, pipeline_arguments
 from generation.painter.guidance import CONDITIONING, end_guidance, guided_steps
+from generation.painter.guidance_scales import GuidanceScales
 from generation.painter.keeping import keep
 from generation.painter.models import LoadedModel
 from generation.painter.progress import BatchProgress
@@ -89,7 +90,7 @@ class Denoiser:
         self._generators = generators
         self._progress = progress
 
-    def run(self, start: Start, way: Way, guidance_scale: float) -> Tensor:
+    def run(self, start: Start, way: Way, guidance_scale: float | GuidanceScales) -> Tensor:
         """The latents at the way's end; where it stops before, what they were then taken to become."""
         if way.until == 0 and start.latents is not None:
             return start.latents

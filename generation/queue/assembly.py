@@ -27,7 +27,7 @@ async def tasks_of(job: Job, *, store: JobStore, catalogue: Catalogue) -> tuple[
     if len({recipe.batch_key() for recipe in job.recipes}) != 1:
         raise CannotRun(InvalidRecipe.key)
     try:
-        batch_of([Task(job_id=job.id, recipe=job.recipes[0])], catalogue)
+        batch_of([Task(job_id=job.id, recipe=recipe) for recipe in job.recipes], catalogue)
     except UnknownName as error:  # the configuration has changed since the order
         raise CannotRun(ModelUnavailable.key) from error
     files: dict[str, bytes] = {}
@@ -48,11 +48,13 @@ async def tasks_of(job: Job, *, store: JobStore, catalogue: Catalogue) -> tuple[
 
 
 def batch_of(tasks: Sequence[Task], catalogue: Catalogue) -> Batch:
-    """Tasks of equal batch key as one batch. Raises `UnknownName`."""
-    recipe = tasks[0].recipe
+    """Tasks of equal batch key as one batch, with all that any of them names. Raises `UnknownName`."""
+    recipes = [task.recipe for task in tasks]
+    loras = dict.fromkeys(lora.name for recipe in recipes for lora in recipe.loras)
+    embeddings = dict.fromkeys(name for recipe in recipes for name in recipe.embeddings)
     return Batch(
         tasks=tuple(tasks),
-        model=catalogue.model(recipe.model),
-        loras=tuple(catalogue.lora(lora.name) for lora in recipe.loras),
-        embeddings=tuple(catalogue.embedding(name) for name in recipe.embeddings),
+        model=catalogue.model(recipes[0].model),
+        loras=tuple(map(catalogue.lora, loras)),
+        embeddings=tuple(map(catalogue.embedding, embeddings)),
     )

@@ -313,9 +313,11 @@ class Dispatcher:
         except LimnerError as error:
             running.painting = False
             self._log.warning("batch_failed", job_ids=running.ids, worker=running.worker.name, error=str(error))
-            # Weights are the whole batch's; whatever else is wrong may be one neighbour's fault.
+            # Weights that all of it name are at fault in all of it; whatever else is wrong may be one neighbour's.
             alone = len(running.jobs) == 1 and not isinstance(error, WorkerError)
-            await self._settling.try_again(running, error, useless=alone or isinstance(error, ModelUnavailable))
+            same_weights = len({(task.recipe.loras, task.recipe.embeddings) for task in batch.tasks}) == 1
+            useless = alone or (same_weights and isinstance(error, ModelUnavailable))
+            await self._settling.try_again(running, error, useless=useless)
         else:
             running.painting = False
             running.teach(self._speeds, batch, painted, self._clock.monotonic())
