@@ -158,7 +158,8 @@ class _Now(Collector):
             ("limner_servers", "Servers that the bot is in.", now.servers),
             ("limner_free_bytes", "Room on the disk of the pictures.", now.free_bytes),
         ):
-            yield GaugeMetricFamily(name, meaning, value=float(value))
+            if value is not None:  # a bucket has no end
+                yield GaugeMetricFamily(name, meaning, value=float(value))
         states = GaugeMetricFamily("limner_workers", "Workers by state.", labels=["state"])
         for state in WorkerState:
             states.add_metric([state], sum(worker.state is state for worker in now.workers))

@@ -24,7 +24,7 @@ class Standing:
     """`waiting` counts jobs by priority class, `paused` those of them that wait for a resume.
 
     `undelivered` jobs have ended, and their owners were not told yet. `draining`: nothing new is started. `free_bytes`
-    is the room on the disk of the pictures.
+    is the room on the disk of the pictures, None for those in a bucket.
     """
 
     started_at: datetime
@@ -36,7 +36,7 @@ class Standing:
     running: int
     undelivered: int
     workers: Sequence[WorkerInfo]
-    free_bytes: int
+    free_bytes: int | None
 
 
 def look(
@@ -46,7 +46,7 @@ def look(
     dispatcher: Dispatcher,
     engine: Engine,
     courier: Courier,
-    files: Path,
+    files: Path | str,
 ) -> Standing:
     """The standing now. Cheap: nothing is asked of Discord or the database."""
     return Standing(
@@ -63,7 +63,9 @@ def look(
     )
 
 
-def _free_bytes(folder: Path) -> int:
+def _free_bytes(folder: Path | str) -> int | None:
     """On the disk where the folder is, or will be made."""
+    if isinstance(folder, str):
+        return None
     there = next(place for place in (folder, *folder.parents) if place.exists())
     return shutil.disk_usage(there).free

@@ -26,7 +26,14 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from generation.job import UNFINISHED
-from storage.errors import BackupElsewhere, BackupUnsound, FilesUnwritable, FolderTaken, StorageUnavailable
+from storage.errors import (
+    BackupElsewhere,
+    BackupOfBucket,
+    BackupUnsound,
+    FilesUnwritable,
+    FolderTaken,
+    StorageUnavailable,
+)
 from storage.file_needs import files_in
 
 DATABASE = "limner.sqlite3"
@@ -57,13 +64,13 @@ class Contents:
     damaged: tuple[str, ...]
 
 
-def back_up(*, database: str, files: Path, target: Path) -> Contents:
+def back_up(*, database: str, files: Path | str, target: Path) -> Contents:
     """Copy a SQLite database and its folder of files to a new folder; blocks. The program may work meanwhile.
 
-    Raises `BackupElsewhere` for another database, `StorageUnavailable`, `FolderTaken` where `target` is not empty,
-    `BackupUnsound` when the database is damaged, `FilesUnwritable`.
+    Raises `BackupElsewhere` for another database, `BackupOfBucket` for files in one, `StorageUnavailable`,
+    `FolderTaken` where `target` is not empty, `BackupUnsound` when the database is damaged, `FilesUnwritable`.
     """
-    original = _sqlite_file(database, files)
+    original, files = _here(database, files)
     if not original.is_file():
         raise StorageUnavailable(database=database, detail="there is no such file")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -87,13 +94,13 @@ def back_up(*, database: str, files: Path, target: Path) -> Contents:
     return contents
 
 
-def restore(*, source: Path, database: str, files: Path) -> Contents:
+def restore(*, source: Path, database: str, files: Path | str) -> Contents:
     """Put a backup back; blocks. No program may work with the database; sound files that are there already stay.
 
-    Raises `BackupElsewhere`, `BackupUnsound` for a folder that is no whole backup, `FolderTaken` where there is a
-    database, `FilesUnwritable`. The database comes last, whole or not at all.
+    Raises `BackupElsewhere`, `BackupOfBucket`, `BackupUnsound` for a folder that is no whole backup, `FolderTaken`
+    where there is a database, `FilesUnwritable`. The database comes last, whole or not at all.
     """
-    original = _sqlite_file(database, files)
+    original, files = _here(database, files)
     contents = read_contents(source)
     for left_over in (original.with_name(original.name + ending) for ending in _LEFT_OVERS):
         if left_over.exists():
@@ -124,11 +131,14 @@ def read_contents(folder: Path) -> Contents:
         raise BackupUnsound(path=str(folder), reason=f"its {CONTENTS} cannot be read ({error})") from error
 
 
-def _sqlite_file(database: str, files: Path) -> Path:
+def _here(database: str, files: Path | str) -> tuple[Path, Path]:
+    """The database's file and the folder of the files, where both are on this machine."""
     url = make_url(database)
+    if not isinstance(files, Path):
+        raise BackupOfBucket(files=files)
     if url.get_backend_name() != "sqlite":
         raise BackupElsewhere(database=url.render_as_string(hide_password=True), files=str(files))
-    return Path(url.database or "")
+    return Path(url.database or ""), files
 
 
 @contextmanager

@@ -15,7 +15,9 @@ LimnerError
 ├── ShardsUndivided            … and serves all shards of Discord, or this one would
 ├── ShardCountsDiffer          … and divides Discord into another number of shards
 ├── ShardTaken                 … and serves one of this one's shards
+├── FilesUnavailable           the storage of the files cannot be reached or read
 ├── FilesUnwritable            a file cannot be written: disk full, no permission
+├── BackupOfBucket             the files are in a bucket: the storage's own programs copy that
 ├── BackupElsewhere            the database is not a file: its own programs back it up
 ├── BackupUnsound              a backup, or what it would be made of, is damaged or not whole
 └── FolderTaken                where something is to be written, something is already
@@ -110,10 +112,22 @@ class ShardTaken(LimnerError):
     key = "shard_taken"
 
 
+class FilesUnavailable(LimnerError):
+    """The bucket of the files cannot be reached or read. Fields: `place` (its address), `detail` (one line)."""
+
+    key = "files_unavailable"
+
+
 class FilesUnwritable(LimnerError):
     """A file or its folder cannot be written. Fields: `path`, `detail` (the system's words for it)."""
 
     key = "files_unwritable"
+
+
+class BackupOfBucket(LimnerError):
+    """The files are in a bucket, which we do not copy. Fields: `files` (its address)."""
+
+    key = "backup_of_bucket"
 
 
 class BackupElsewhere(LimnerError):

@@ -1,4 +1,4 @@
-"""Files: picture bytes in a local folder, each under the SHA-256 of its content."""
+"""Files in a local folder, for programs on one machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,52 +13,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from storage.errors import FilesUnwritable
+from storage.files import Files, is_digest
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = ".part"  # the ending of a file that is being written
 
 
-class Files:
-    """Content-addressed files: `<folder>/<first two hex digits>/<digest>`.
-
-    A file is whole or not there, at any moment and after any crash, and it never changes. Equal bytes are one file,
-    whose age counts from when they were last written. All work is done in threads; the event loop is never held.
-    """
+class FolderFiles(Files):
+    """`<folder>/<first two hex digits>/<digest>`. All work is done in threads; the event loop is never held."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def write(self, data: bytes) -> str:
-        """Keep the bytes; their SHA-256 (hex). They are on the disk when this returns. Raises `FilesUnwritable`."""
         return await asyncio.to_thread(self._write, data)
 
     async def read(self, digest: str) -> bytes | None:
-        """The bytes of that SHA-256 (hex), or None: gone, never there, or not a digest at all."""
         return await asyncio.to_thread(self._read, digest)
 
     async def exists(self, digest: str) -> bool:
-        return await asyncio.to_thread(lambda: _is_digest(digest) and self._path(digest).is_file())
+        return await asyncio.to_thread(lambda: is_digest(digest) and self._path(digest).is_file())
 
     async def remove(self, digest: str, *, before: datetime | None = None) -> bool:
-        """Take a file away; with `before`, only if its bytes were not written since. False: it stays, or was not there.
-
-        Raises `FilesUnwritable`.
-        """
         return await asyncio.to_thread(self._remove, digest, before)
 
     async def last_written(self, before: datetime) -> Sequence[str]:
-        """The digests of all files that were last written before that moment."""
         return await asyncio.to_thread(self._last_written, before)
 
     async def clear_unfinished(self, before: datetime) -> int:
-        """Take away what crashes left half written before that moment; how many there were."""
         return await asyncio.to_thread(self._clear_unfinished, before)
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
 
     def _read(self, digest: str) -> bytes | None:
-        if not _is_digest(digest):  # digests come from outside too: one that is a path must not lead anywhere
+        if not is_digest(digest):  # digests come from outside too: one that is a path must not lead anywhere
             return None
         try:
             return self._path(digest).read_bytes()
@@ -83,7 +70,7 @@ class Files:
 
     def _remove(self, digest: str, before: datetime | None) -> bool:
         path = self._path(digest)
-        if not _is_digest(digest) or not path.parent.is_dir():
+        if not is_digest(digest) or not path.parent.is_dir():
             return False
         try:
             with _alone_in(path.parent):
@@ -95,17 +82,13 @@ class Files:
         return True
 
     def _last_written(self, before: datetime) -> Sequence[str]:
-        return [path.name for path in self._folder.glob("??/*") if _is_digest(path.name) and _is_older(path, before)]
+        return [path.name for path in self._folder.glob("??/*") if is_digest(path.name) and _is_older(path, before)]
 
     def _clear_unfinished(self, before: datetime) -> int:
         left = [path for path in self._folder.glob(f"??/.*{_UNFINISHED}") if _is_older(path, before)]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
-
-
-def _is_digest(text: str) -> bool:
-    return _DIGEST.fullmatch(text) is not None
 
 
 def _is_older(path: Path, moment: datetime) -> bool:

@@ -15,7 +15,7 @@ from storage.credits import Credits
 from storage.database import Clock, Database, utc_now
 from storage.deletion import Deletion
 from storage.favourites import Favourites
-from storage.files import Files
+from storage.files import Files, open_files
 from storage.guild_rules import Rulebook
 from storage.images import Images
 from storage.jobs import Jobs
@@ -55,14 +55,15 @@ class Storage:
 
 
 @asynccontextmanager
-async def open_storage(*, database: str, files: Path, clock: Clock = utc_now) -> AsyncIterator[Storage]:
-    """Storage on a migrated database (a SQLAlchemy URL: see `storage.database.DRIVERS`) and a folder for files.
+async def open_storage(*, database: str, files: Path | str, clock: Clock = utc_now) -> AsyncIterator[Storage]:
+    """Storage on a migrated database (a SQLAlchemy URL: see `storage.database.DRIVERS`) and a folder or bucket for
+    files (see `storage.files.open_files`).
 
-    `clock` gives aware times; rows are stamped by it and UTC days follow it. Raises `StorageUnavailable`, or
-    `StorageOutdated` when `storage.migrations.migrate` must run first.
+    `clock` gives aware times; rows are stamped by it and UTC days follow it. Raises `StorageUnavailable`,
+    `FilesUnavailable`, or `StorageOutdated` when `storage.migrations.migrate` must run first.
     """
     async with Database.open(database, clock=clock) as opened:
-        kept = Files(files)
+        kept = await open_files(files)
         deletion = Deletion(opened, kept)
         yield Storage(
             users=Users(opened),

@@ -77,7 +77,7 @@ def test_the_list_of_keys_says_what_each_takes() -> None:
     assert keys["quota.daily_credits"].default == "100"
     assert keys["generation.vram"].allowed == "full, medium or low"
     assert keys["metrics.enabled"].allowed == "true or false"
-    assert keys["storage.files"].allowed == "a path"
+    assert keys["storage.files"].allowed == "a path, s3://bucket or s3://bucket/prefix"
 
 
 @pytest.mark.parametrize(

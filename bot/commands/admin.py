@@ -106,7 +106,9 @@ def _standing_lines(services: Services, now: Standing, locale: str) -> list[str]
     ]
     if more := now.workers[WORKERS_SHOWN:]:
         lines.append(say("admin.more_workers", locale, count=len(more)))
-    return [*lines, say("admin.room", locale, gigabytes=f"{now.free_bytes / 1e9:.1f}")]
+    if now.free_bytes is not None:
+        lines.append(say("admin.room", locale, gigabytes=f"{now.free_bytes / 1e9:.1f}"))
+    return lines
 
 
 def _worker_line(services: Services, worker: WorkerInfo, locale: str) -> str:

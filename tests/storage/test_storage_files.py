@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from storage.errors import FilesUnwritable
-from storage.files import Files
+from storage.files_folder import FolderFiles
 
 
 async def test_bytes_come_back_by_their_digest(tmp_path: Path) -> None:
-    files = Files(tmp_path / "not" / "yet")
+    files = FolderFiles(tmp_path / "not" / "yet")
     digest = await files.write(b"a picture")
     assert digest == hashlib.sha256(b"a picture").hexdigest()
     assert await files.read(digest) == b"a picture"
@@ -27,7 +27,7 @@ async def test_bytes_come_back_by_their_digest(tmp_path: Path) -> None:
 
 
 async def test_what_is_gone_or_was_never_there_is_none(tmp_path: Path) -> None:
-    files = Files(tmp_path)
+    files = FolderFiles(tmp_path)
     digest = await files.write(b"a picture")
     (tmp_path / digest[:2] / digest).unlink()
     for gone in (digest, "0" * 64):
@@ -37,12 +37,12 @@ async def test_what_is_gone_or_was_never_there_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "/etc/passwd", "AB" * 32, "ab" * 32 + "\n", "ab" * 33])
 async def test_only_digests_are_looked_for(tmp_path: Path, name: str) -> None:
-    assert await Files(tmp_path).read(name) is None
-    assert not await Files(tmp_path).exists(name)
+    assert await FolderFiles(tmp_path).read(name) is None
+    assert not await FolderFiles(tmp_path).exists(name)
 
 
 async def test_equal_bytes_are_one_file_also_when_written_at_once(tmp_path: Path) -> None:
-    digests = await asyncio.gather(*(Files(tmp_path).write(b"same" * 10_000) for _ in range(20)))
+    digests = await asyncio.gather(*(FolderFiles(tmp_path).write(b"same" * 10_000) for _ in range(20)))
     assert len(set(digests)) == 1
     assert len(everything_in(tmp_path)) == 1
 
@@ -50,7 +50,7 @@ async def test_equal_bytes_are_one_file_also_when_written_at_once(tmp_path: Path
 async def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "files").write_text("a file where the folder should be")
     with pytest.raises(FilesUnwritable) as error:
-        await Files(tmp_path / "files").write(b"a picture")
+        await FolderFiles(tmp_path / "files").write(b"a picture")
     assert str(tmp_path / "files") in str(error.value.fields["path"])
     assert error.value.fields["detail"] == "File exists"
 
@@ -61,11 +61,11 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None
 import asyncio, resource, signal, sys
 from pathlib import Path
 from storage.errors import FilesUnwritable
-from storage.files import Files
+from storage.files_folder import FolderFiles
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-files = Files(Path(sys.argv[1]))
+files = FolderFiles(Path(sys.argv[1]))
 kept = asyncio.run(files.write(b"small"))
 try:
     asyncio.run(files.write(b"large" * 10_000))
@@ -89,10 +89,10 @@ def test_a_writer_that_is_killed_leaves_no_file_that_lies(tmp_path: Path) -> Non
     program = """
 import asyncio, sys
 from pathlib import Path
-from storage.files import Files
+from storage.files_folder import FolderFiles
 
 async def main():
-    files = Files(Path(sys.argv[1]))
+    files = FolderFiles(Path(sys.argv[1]))
     print("ready", flush=True)
     for number in range(1_000_000):
         await files.write(bytes(str(number), "ascii") * 100_000)
@@ -119,7 +119,7 @@ def everything_in(folder: Path) -> list[Path]:
 
 
 async def test_a_file_is_removed_by_its_age(tmp_path: Path) -> None:
-    files = Files(tmp_path)
+    files = FolderFiles(tmp_path)
     digest = await files.write(b"a picture")
     moment = datetime(2026, 3, 14, tzinfo=UTC)
     os.utime(tmp_path / digest[:2] / digest, (moment.timestamp(), moment.timestamp()))
@@ -133,12 +133,12 @@ async def test_a_file_is_removed_by_its_age(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "ab" * 32 + "\n"])
 async def test_only_digests_are_removed(tmp_path: Path, name: str) -> None:
-    assert not await Files(tmp_path).remove(name)
+    assert not await FolderFiles(tmp_path).remove(name)
 
 
 async def test_bytes_that_are_brought_again_while_their_old_file_is_removed_are_there(tmp_path: Path) -> None:
     """Whichever comes first: the file is young then, or written anew."""
-    files, sweeper = Files(tmp_path), Files(tmp_path)
+    files, sweeper = FolderFiles(tmp_path), FolderFiles(tmp_path)
     digest, limit = await files.write(b"a picture"), datetime.now(UTC) - timedelta(days=1)
     path, removed = tmp_path / digest[:2] / digest, 0
     for number in range(200):
