@@ -85,6 +85,22 @@ def test_a_worker_takes_the_seconds_of_what_it_lacks() -> None:
     assert ran.ready == {1: 14.0, 2: 115.0, 3: 214.0, 4: 344.0, 5: 545.0}
 
 
+def test_models_that_are_held_are_not_loaded_again() -> None:
+    models = [MODELS[number] for number in (1, 0, 1, 2, 1, 0)]
+    arrivals = [order(number, 100.0 * number, model=model) for number, model in enumerate(models)]
+    loaded = {}
+    for held in (1, 2, 3):
+        done: list[Working] = []
+        times = replace(SLOW, models_held=held)
+        work_through(arrivals, FirstComeFirstServed(), times, seed=1, held=MODELS[0], on_batch=done.append)
+        loaded[held] = [each.loads_model for each in done]
+    assert loaded == {
+        1: [True, True, True, True, True, True],
+        2: [True, False, False, True, False, True],
+        3: [True, False, False, True, False, False],
+    }
+
+
 def test_workers_work_at_the_same_time() -> None:
     times = replace(SLOW, spread=0.0)
     arrivals = [order(number, 0.0, loras=(f"lora {number}",)) for number in range(1, 6)]

@@ -3,8 +3,8 @@
 - *Utilisation*: the share of the workers' time, from the first hour until the last picture of the day, in which they
   work; loading models and switching LoRAs is part of it, and `switching` is the share of that part in what they do.
 - *Wait*: from the order until it is drawn, so that a model that has to be loaded first is waited for as well.
-- *Switches*: batches before which a worker had to load another model, or to go over to other LoRAs. What affinity saves
-  of them shows beside the same queue with workers that do not tell it what they hold.
+- *Switches*: batches before which a worker had to load a model, and those before which it went over to other LoRAs.
+  What affinity saves of them shows beside the same queue with workers that do not tell it what they hold.
 """
 
 from __future__ import annotations
@@ -107,9 +107,6 @@ class _Tally:
         self.busy += done.ends - done.began
         self.loading += done.loading
         self.batches += 1
-        head = done.batch[0]
-        if head.model != done.worker.model:
-            self.model_switches += 1
-        elif head.loras != done.worker.loras:
-            self.lora_switches += 1
+        self.model_switches += done.loads_model
+        self.lora_switches += done.switches_loras
         self.drawn.update((job.id, done.began + done.loading) for job in done.batch)

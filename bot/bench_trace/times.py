@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bot.simulation.fleet import ServiceTimes
@@ -69,4 +70,8 @@ def _number(value: float | None) -> float:
     return value
 
 
-PROFILES: Mapping[str, ServiceTimes] = {"h200": H200, "pocket": measured(POCKET)}
+PROFILES: Mapping[str, ServiceTimes] = {
+    "h200": H200,
+    "h200_six_models": replace(H200, models_held=6),  # 42 of its 141 GB, as `generation.device_gigabytes` allows them
+    "pocket": measured(POCKET),
+}

@@ -23,24 +23,24 @@ from generation.queue.queued import QueuedJob
 class ServiceTimes:
     """Seconds for one native picture at the default steps, of a batch beside that, for another model and other LoRAs.
 
-    `spread` is how much a batch may take longer or shorter: one standard deviation, as a share.
+    Of the models that a worker had last it keeps `models_held`, and loads none of these again. `spread` is how much a
+    batch may take longer or shorter: one standard deviation, as a share.
     """
 
     picture_seconds: float
     batch_seconds: float
     load_seconds: float
     lora_switch_seconds: float = 0.0
+    models_held: int = 1
     spread: float = 0.08
 
     def painting(self, batch: Sequence[QueuedJob], *, stretch: float = 1.0) -> float:
         """For a batch whose weights are at hand."""
         return self.batch_seconds + self.picture_seconds * sum(job.work for job in batch) * stretch
 
-    def loading(self, worker: WorkerInfo, head: QueuedJob) -> float:
-        """Before that, for what the worker does not hold. A model comes without any LoRA."""
-        if head.model != worker.model:
-            return self.load_seconds + (self.lora_switch_seconds if head.loras else 0.0)
-        return self.lora_switch_seconds if head.loras != worker.loras else 0.0
+    def loading(self, *, loads_model: bool, switches_loras: bool) -> float:
+        """Before that, for what is not at hand."""
+        return (self.load_seconds if loads_model else 0.0) + (self.lora_switch_seconds if switches_loras else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +54,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Working:
-    """A worker as it was before its batch, and from when until when that runs; an idle one has none."""
+    """A worker as it was before its batch, and from when until when that runs; an idle one has none.
+
+    `loading` is how long it loads a model and switches to other LoRAs first, if it does.
+    """
 
     worker: WorkerInfo
     batch: tuple[QueuedJob, ...] = ()
     began: float = 0.0
     loading: float = 0.0
+    loads_model: bool = False
+    switches_loras: bool = False
     ends: float = 0.0
 
     def afterwards(self) -> WorkerInfo:
@@ -87,6 +92,7 @@ def work_through(
     chance = random.Random(seed)
     run, coming = Run(), iter(arrivals)
     fleet = [Working(worker=_worker(index, held)) for index in range(workers)]
+    kept = [[held] for _ in range(workers)]  # models, the last one at the end
     idle = {each.worker.name: index for index, each in enumerate(fleet)}
     busy: list[tuple[float, int]] = []  # heap of when they are ready
     arrival = next(coming, None)
@@ -110,12 +116,36 @@ def work_through(
             if not batch:
                 break
             index = idle.pop(worker.name)
-            loading = times.loading(worker, batch[0])
-            ends = time + loading + times.painting(batch, stretch=chance.lognormvariate(0, times.spread))
-            fleet[index] = Working(worker=worker, batch=batch, began=time, loading=loading, ends=ends)
-            heapq.heappush(busy, (ends, index))
+            fleet[index] = working = _begin(worker, batch, time, kept[index], times, chance)
+            heapq.heappush(busy, (working.ends, index))
             run.began.update((job.id, time) for job in batch)
     return run
+
+
+def _begin(
+    worker: WorkerInfo,
+    batch: tuple[QueuedJob, ...],
+    time: float,
+    kept: list[str],
+    times: ServiceTimes,
+    chance: random.Random,
+) -> Working:
+    """Let a worker begin with a batch; what it has kept of models is brought up to date."""
+    model, loras = batch[0].model, batch[0].loras
+    loads_model = model not in kept
+    kept[:] = [*(each for each in kept if each != model), model][-times.models_held :]
+    # Another model comes without any LoRA.
+    switches_loras = bool(loras) if model != worker.model else loras != worker.loras
+    loading = times.loading(loads_model=loads_model, switches_loras=switches_loras)
+    return Working(
+        worker=worker,
+        batch=batch,
+        began=time,
+        loading=loading,
+        loads_model=loads_model,
+        switches_loras=switches_loras,
+        ends=time + loading + times.painting(batch, stretch=chance.lognormvariate(0, times.spread)),
+    )
 
 
 def _worker(index: int, held: str) -> WorkerInfo:
