@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray.cluster_utils import Cluster
 
@@ -53,6 +54,17 @@ class TestCluster:
     def kill_large(self) -> None:
         """End the node with the large GPU as a power cut does."""
         self.cluster.remove_node(self.large, allow_graceful=False)
+
+    def kill_node_of(self, pid: int) -> None:
+        """The same of the node that a worker's process belongs to."""
+        family = {process.pid for process in psutil.Process(pid).parents()}
+        for node in list(self.cluster.worker_nodes):
+            if any(info.process.pid in family for info in node.all_processes["raylet"]):
+                self.cluster.remove_node(node, allow_graceful=False)
+
+    def settings(self) -> dict[str, str]:
+        """The environment in which a bot draws on it."""
+        return {"LIMNER_CLUSTER__ADDRESS": self.address, "LIMNER_CLUSTER__GPUS_PER_WORKER": "0"}
 
 
 @contextlib.contextmanager

@@ -72,7 +72,7 @@ async def test_two_workers_paint_at_the_same_time_with_every_step_told(cluster: 
     assert (b"red slow:0.1 4", b"blue 4") in [progress.previews for progress in told]
 
 
-async def test_what_goes_wrong_comes_back_as_what_it_is_and_the_worker_goes_on(cluster: TestCluster) -> None:
+async def test_errors_and_cancels_come_back_as_what_they_are_and_the_worker_goes_on(cluster: TestCluster) -> None:
     async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
         worker = await engine.idle()
         pid = engine.pid(worker)
@@ -86,13 +86,7 @@ async def test_what_goes_wrong_comes_back_as_what_it_is_and_the_worker_goes_on(c
             with pytest.raises(error):
                 await engine.paint(worker, batch(prompt), ignore)
             assert await engine.idle() == worker
-        assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
-        assert engine.pid(worker) == pid
 
-
-async def test_a_cancel_takes_effect_at_the_next_step_and_touches_no_other_batch(cluster: TestCluster) -> None:
-    async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
-        worker = await engine.idle()
         steps: list[int] = []
 
         def cancel_after_two(progress: Progress) -> None:
@@ -103,17 +97,34 @@ async def test_a_cancel_takes_effect_at_the_next_step_and_touches_no_other_batch
         with pytest.raises(PaintingCancelled):
             await engine.paint(worker, batch("slow:0.2", steps=240), cancel_after_two)
         assert len(steps) < 120
-        engine.cancel(worker)
+        engine.cancel(worker)  # of nothing, and not of what comes next
         assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
+        assert engine.pid(worker) == pid
 
-        begun = asyncio.Event()
-        painting = asyncio.create_task(engine.paint(worker, batch("slow:0.2", steps=240), lambda progress: begun.set()))
-        await begun.wait()
-        painting.cancel()
-        with pytest.raises(asyncio.CancelledError):
+
+async def test_who_leaves_cancels_the_batch_and_a_close_in_mid_batch_leaves_no_process(cluster: TestCluster) -> None:
+    async with asyncio.timeout(LONG):
+        async with ray_engine(cluster) as engine:
+            worker = await engine.idle()
+            pid = engine.pid(worker)
+            begun = asyncio.Event()
+            painting = asyncio.create_task(
+                engine.paint(worker, batch("slow:0.2", steps=240), lambda progress: begun.set())
+            )
+            await begun.wait()
+            painting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await painting
+            assert engine.workers()[0].state is WorkerState.BUSY
+            assert await engine.idle() == worker
+            begun.clear()
+            painting = asyncio.create_task(
+                engine.paint(worker, batch("slow:0.2", steps=240), lambda progress: begun.set())
+            )
+            await begun.wait()
+        with pytest.raises((PaintingCancelled, WorkerLost)):
             await painting
-        assert engine.workers()[0].state is WorkerState.BUSY
-        assert await engine.idle() == worker
+        await until(lambda: pid is not None and not psutil.pid_exists(pid))
 
 
 @pytest.mark.crash
