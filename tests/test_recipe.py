@@ -115,35 +115,76 @@ class TestJson:
         assert Recipe.from_json(recipe.to_json()) == recipe
 
 
-class TestBatchKey:
-    ANOTHER = {
+# Every field, and whether pictures that differ in it may share a forward pass. Whoever adds a field decides here,
+# and where it may differ, `tests/painter/test_sharing_a_pass.py` paints such pictures together.
+SHARED: dict[type, dict[str, object]] = {  # what must be equal, each with another value than that of `PLAIN`
+    Recipe: {
         "model": "sdxl",
         "width": 64,
         "height": 64,
         "num_inference_steps": 21,
-        "guidance_scale": 5.0,
         "scheduler": "euler",
-        "loras": (LoraUse(name="neon"),),
-        "embeddings": ("glow",),
         "stop": 0.5,
         "tile": True,
         "hires": Hires(width=64, height=64, strength=0.5),
         "refine": 0.2,
-    }
+    },
+    Source: {"strength": 0.25, "frame": Frame(x=0, y=0, width=8, height=8), "super_resolution": True},
+    Mask: {},
+    Hires: {"width": 32, "height": 32, "strength": 0.25},
+    Frame: {"x": 8, "y": 8, "width": 16, "height": 16},
+}
+OWN: dict[type, set[str]] = {
+    Recipe: {"prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird"}
+    | {"guidance_scale", "loras", "embeddings", "source", "mask"},
+    Source: {"digest"},
+    Mask: {"digest", "words"},
+    Hires: set(),
+    Frame: set(),
+}
 
-    @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
-    def test_every_field_but_a_pictures_own_is_in_it(self, name: str) -> None:
-        """A field added later fails here until it is said whether pictures that differ in it may share a pass."""
-        if name in PER_PICTURE_FIELDS:
-            assert name in {
-                *("prompt", "negative_prompt", "seed", "shared_seed", "shared_noise", "weird", "source", "mask")
-            }
-            return
-        assert dataclasses.replace(PLAIN, **{name: self.ANOTHER[name]}).batch_key() != PLAIN.batch_key()
+
+class TestBatchKey:
+    @pytest.mark.parametrize("part", SHARED, ids=lambda part: part.__name__)
+    def test_every_field_is_decided(self, part: type) -> None:
+        names = {field.name for field in dataclasses.fields(part)}
+        assert set(SHARED[part]) | OWN[part] == names
+        assert not set(SHARED[part]) & OWN[part]
+        assert PER_PICTURE_FIELDS.get(part, frozenset()) == OWN[part]
+
+    @pytest.mark.parametrize("name", SHARED[Recipe])
+    def test_what_must_be_equal_is_in_it(self, name: str) -> None:
+        assert dataclasses.replace(PLAIN, **{name: SHARED[Recipe][name]}).batch_key() != PLAIN.batch_key()
+
+    @pytest.mark.parametrize(
+        ("part", "name"), [(part, name) for part in (Source, Hires, Frame) for name in SHARED[part]]
+    )
+    def test_so_is_what_must_be_equal_in_a_part(self, part: type, name: str) -> None:
+        framed = Source(digest="a", strength=0.5, frame=Frame(x=0, y=0, width=8, height=8))
+        parts: dict[type, Any] = {
+            Source: Source(digest="a", strength=0.5),
+            Hires: Hires(width=64, height=64, strength=0.5),
+            Frame: framed.frame,
+        }
+
+        def key(one: Any) -> object:
+            if part is Hires:
+                return dataclasses.replace(PLAIN, hires=one).batch_key()
+            source = one if part is Source else dataclasses.replace(framed, frame=one)
+            return dataclasses.replace(PLAIN, source=source).batch_key()
+
+        assert key(parts[part]) != key(dataclasses.replace(parts[part], **{name: SHARED[part][name]}))
+
+    def test_of_guidance_it_is_whether_there_is_any(self) -> None:
+        keys = {scale: dataclasses.replace(PLAIN, guidance_scale=scale).batch_key() for scale in (1, 1.5, 20)}
+        assert keys[1] != keys[1.5] == keys[20]
 
     @given(recipes, st.text(max_size=20), st.text(max_size=20), st.integers(0, MAX_SEED))
-    def test_words_and_seeds_are_not(self, recipe: Recipe, prompt: str, negative_prompt: str, seed: int) -> None:
-        other = dataclasses.replace(recipe, prompt=prompt, negative_prompt=negative_prompt, seed=seed)
+    def test_words_seeds_and_loras_are_not(self, recipe: Recipe, prompt: str, negative_prompt: str, seed: int) -> None:
+        loras, embeddings = (LoraUse(name="ink", weight=0.3),), ("glow",)
+        other = dataclasses.replace(
+            recipe, prompt=prompt, negative_prompt=negative_prompt, seed=seed, loras=loras, embeddings=embeddings
+        )
         assert other.batch_key() == recipe.batch_key()
         assert hash(other.batch_key()) == hash(recipe.batch_key())
 
