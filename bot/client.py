@@ -116,7 +116,7 @@ class LimnerClient(discord.AutoShardedClient):
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
             shard_count=shards.count or None,
-            shard_ids=list(shards.ids) or None,
+            shard_ids=list(shards.ids) or None,  # type: ignore[arg-type]  # its own default
             chunk_guilds_at_startup=False,
             max_messages=None,
         )
