@@ -214,6 +214,7 @@ class Bench(enum.StrEnum):
     DRILLS = "drills"
     GPU = "gpu"
     TRACE = "trace"
+    STORAGE = "storage"
 
 
 @cli.command()
@@ -223,7 +224,8 @@ def bench(
         typer.Argument(
             help="machine: its speed; gpu: the painter beside the hardware's limit; fairness: a day of 1,000 members; "
             "drills: what it withstands; "
-            "trace: a day of orders on 1 to 64 workers."
+            "trace: a day of orders on 1 to 64 workers; "
+            "storage: a hundred thousand jobs beside a hundred."
         ),
     ] = Bench.MACHINE,
     as_json: JsonOption = False,
@@ -253,6 +255,12 @@ def bench(
         from bot.drills.bench import run as drill
 
         if not drill(json=as_json):
+            raise typer.Exit(1)
+        return
+    if what is Bench.STORAGE:
+        from bot.bench_storage.bench import run as fill
+
+        if not fill(json=as_json):
             raise typer.Exit(1)
         return
     if what is Bench.GPU:

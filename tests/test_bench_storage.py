@@ -1,0 +1,109 @@
+"""The bench of storage measures what it says, with few jobs; and the bot keeps nothing of jobs that are over."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from bot.bench_storage import bench
+from bot.bench_storage.bench import AT_MOST, SERVER, Extent, good_enough
+from bot.bench_storage.flatness import VERBS
+from bot.bench_storage.memory import at_work
+from bot.config_sections import SQLITE
+from bot.logs import configure_logs
+from generation.job import JobStatus
+from storage import scratch
+from storage.made_up import make_up
+from storage.migrations import migrate
+from storage.storage import open_storage
+
+QUICK = Extent(few=20, many=200, turns=4, warm_up=2, memory_jobs=10)
+# In pieces of memory for each job: of one that is kept, its recipe alone takes more.
+MOST_KEPT = 10
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    configure_logs(level="error", format="console")
+
+
+def test_it_prints_one_object_with_a_figure_for_each_verb(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SERVER, raising=False)
+    monkeypatch.setattr(bench, "server_programs", lambda: None)
+    bench.run(json=True, extent=QUICK)
+    figures = json.loads(capsys.readouterr().out)
+    assert figures.keys() >= AT_MOST.keys()
+    assert figures["flatness_postgres"] is None
+    ratios = [figures[f"sqlite_{verb}_flatness"] for verb in VERBS]
+    assert figures["flatness_sqlite"] == max(ratios)
+    assert min(ratios) > 0
+    assert all(figures[f"sqlite_{verb}_ms"] > 0 for verb in VERBS)
+
+
+@pytest.mark.skipif(scratch.server_programs() is None, reason="PostgreSQL's server is not installed")
+def test_where_no_server_is_named_it_starts_its_own_and_takes_it_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(SERVER, raising=False)
+    servers: list[str] = []
+
+    async def measured(name: str, databases: dict[int, str], *_: object) -> dict[str, float | None]:
+        if name == "postgres":
+            servers.extend(databases.values())
+            for url in databases.values():
+                migrate(url)
+        return {f"flatness_{name}": 1.0}
+
+    monkeypatch.setattr(bench, "_flatness", measured)
+    figures = bench.measure(Extent(memory_jobs=10))
+    assert figures["flatness_postgres"] == 1.0
+    assert len(set(servers)) == 2
+    port = make_url(servers[0]).port
+    with pytest.raises(OSError):
+        asyncio.run(asyncio.open_connection("127.0.0.1", port))
+
+
+def test_figures_that_could_not_be_taken_are_not_held_against_it() -> None:
+    well = dict.fromkeys(AT_MOST, 1.0)
+    assert good_enough(well)
+    assert good_enough(well | {"flatness_postgres": None})
+    assert not good_enough(well | {"flatness_sqlite": 1.3})
+
+
+async def test_the_made_up_past_is_one_that_the_books_agree_with(tmp_path: Path) -> None:
+    database = f"{SQLITE}{tmp_path}/limner.sqlite3"
+    await asyncio.to_thread(migrate, database)
+    now = datetime(2026, 3, 14, 10, tzinfo=UTC)
+    members = await make_up(database, ended=120, waiting=60, model="sdxl", now=now)
+    async with open_storage(database=database, files=tmp_path / "files", clock=lambda: now) as storage:
+        accounts = await storage.books.accounts()
+        assert len(accounts) == 180
+        assert not [account for account in accounts if account.drift]
+        assert [account.pictures for account in accounts] == [
+            account.job.status is JobStatus.DONE for account in accounts
+        ]
+        assert sum(account.job.user_id in members for account in accounts[:120]) >= 60
+        waiting = await storage.jobs.waiting()
+        assert len(waiting) == 60
+        assert not await storage.jobs.undelivered()
+        assert await storage.jobs.cancel(waiting[0].id)
+
+
+async def test_nothing_is_kept_of_jobs_that_are_over(tmp_path: Path) -> None:
+    async with asyncio.timeout(600), at_work(tmp_path) as bot:
+        await bot.serve(50)
+        gc.collect()
+        before = sys.getallocatedblocks()
+        await bot.serve(80)
+        gc.collect()
+        kept = sys.getallocatedblocks() - before
+    assert kept < 80 * MOST_KEPT
