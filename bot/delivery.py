@@ -163,6 +163,11 @@ class Courier:
         followed = self._followed.get(job_id)
         return 0 if followed is None or followed.progress is None else percent_of(followed.progress)
 
+    @property
+    def following(self) -> int:
+        """How many jobs are not told to their end."""
+        return len(self._followed)
+
     def undelivered(self) -> int:
         """How many jobs have ended and were not told yet."""
         return sum(followed.ended.is_set() for followed in self._followed.values())
