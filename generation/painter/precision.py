@@ -7,7 +7,6 @@ for each token. Convolutions, norms and what stands before the blocks (time and 
 from __future__ import annotations
 
 import logging
-import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +19,8 @@ from generation.errors import SettingRefused
 FP8_CAPABILITY = (8, 9)
 # Rows and columns of what the kernels multiply come in multiples of it.
 FP8_MULTIPLE = 16
+# What a row's largest number is taken to be at least, so that a row of zeros has a scale.
+LEAST_ROW = 1e-6
 
 
 def check_fp8(device: torch.device, dtype: torch.dtype) -> None:
@@ -51,24 +52,10 @@ def in_fp8(name: str, module: torch.nn.Module) -> bool:
 
 
 def to_fp8(unet: Any) -> None:
-    """Round the UNet's linear layers to eight bits, in place; they must be bfloat16, and on their device.
-
-    Raises `SettingRefused` where torchao cannot.
-    """
-    # It warns of parts that it was built with and that are not used here.
-    logging.getLogger("torchao").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
-
-        try:
-            quantize_(
-                unet,
-                Float8DynamicActivationFloat8WeightConfig(granularity=PerRow(), set_inductor_config=False),
-                filter_fn=lambda module, name: in_fp8(name, module),
-            )
-        except (RuntimeError, NotImplementedError, AssertionError) as error:
-            raise SettingRefused(setting="fp8", reason=f"torchao refuses this model: {error}") from error
+    """Round the UNet's linear layers to eight bits, in place; they must be bfloat16, and on their device."""
+    for name, module in unet.named_modules():
+        if in_fp8(name, module):
+            module.weight = torch.nn.Parameter(_rounded(module.weight.detach()), requires_grad=False)
 
 
 def numbers_of(weight: Tensor) -> Tensor:
@@ -81,19 +68,28 @@ def set_numbers(weight: Tensor, numbers: Tensor) -> None:
     if not _in_eight_bits(weight):
         weight.copy_(numbers)
         return
-    from torchao.quantization import Float8Tensor, PerRow
+    weight.copy_(_rounded(numbers.to(weight.dtype)))
 
-    eight_bits: Any = weight
-    weight.copy_(
-        Float8Tensor.from_hp(
-            numbers.to(weight.dtype),
-            eight_bits.qdata.dtype,
-            PerRow(),
-            mm_config=eight_bits.mm_config,
-            kernel_preference=eight_bits.kernel_preference,
-            act_quant_kwargs=eight_bits.act_quant_kwargs,
-        )
-    )
+
+def _rounded(numbers: Tensor) -> Any:
+    """A weight of eight bits. Not torchao's `quantize_`, whose scale of a row of zeros is 0, by which it then divides.
+
+    Such rows come with every empty negative prompt: SDXL makes zeros of it, and its values in attention are zeros too.
+    """
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # it tells of parts that are not used here
+    from torchao.float8.inference import Float8MMConfig
+    from torchao.quantization import Float8Tensor, PerRow
+    from torchao.quantization.quantize_.common import KernelPreference
+    from torchao.quantization.quantize_.workflows import QuantizeTensorToFloat8Kwargs
+
+    scales: dict[str, Any] = {
+        "float8_dtype": torch.float8_e4m3fn,
+        "granularity": PerRow(),
+        "mm_config": Float8MMConfig(use_fast_accum=True),
+        "hp_value_lb": LEAST_ROW,
+        "kernel_preference": KernelPreference.TORCH,
+    }
+    return Float8Tensor.from_hp(numbers, act_quant_kwargs=QuantizeTensorToFloat8Kwargs(**scales), **scales)
 
 
 def _in_eight_bits(weight: Tensor) -> bool:
