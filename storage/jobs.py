@@ -34,6 +34,9 @@ from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
 
 
+PART = 100  # jobs that are made of their rows in one go, where there may be very many
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCounts:
     """How many unfinished jobs a member has."""
@@ -190,9 +193,14 @@ class Jobs(JobStore):
     # What the queue reads -------------------------------------------------------------------------------------------
 
     async def waiting(self) -> Sequence[Job]:
-        return await self._read(
-            select(JobRow).where(JobRow.status == JobStatus.QUEUED).order_by(JobRow.created_at, JobRow.id)
-        )
+        # There may be very many: between two parts of them the event loop does other things.
+        queued = select(JobRow).where(JobRow.status == JobStatus.QUEUED).order_by(JobRow.created_at, JobRow.id)
+        jobs: list[Job] = []
+        async with self._database.reading() as session:
+            rows = await session.stream_scalars(queued.execution_options(yield_per=PART))
+            async for some in rows.partitions():
+                jobs += [job_of(row) for row in some]
+        return jobs
 
     async def waiting_ids(self) -> Collection[int]:
         async with self._database.reading() as session:

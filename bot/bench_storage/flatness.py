@@ -4,7 +4,7 @@ Turn by turn the same is done on both, so that whatever else the machine does sl
 turns are compared. A turn leaves as many jobs waiting as it found. What is timed:
 
 - *enqueue*: the order made durable, the job in the queue, and the first words about its place;
-- *pick*: a batch chosen for a worker, and its jobs leased;
+- *pick*: a batch chosen for a worker, and its jobs leased (turns count where both sides' batches are of one size);
 - *settle*: the jobs of that batch finished, pictures and all, and noted as told.
 """
 
@@ -50,10 +50,17 @@ class Side:
     queue: FairQueue
     outlooks: Outlooks
     members: Sequence[int]
+    heavy: Sequence[int]
     load_seconds: float
     ordered: int = 0
     seconds: dict[str, list[float]] = field(default_factory=lambda: {verb: [] for verb in VERBS})
     pick_seconds: list[float] = field(default_factory=list)  # of the queue's part of `pick`
+
+    def whose_turn(self) -> int:
+        """Who orders next: one of those with a long past, or else the next of all members."""
+        if self.ordered % 5 == 0:
+            return self.heavy[self.ordered // 5 % len(self.heavy)]
+        return self.members[self.ordered % len(self.members)]
 
     def median_ms(self, verb: str) -> float:
         return 1000 * statistics.median(self.seconds[verb])
@@ -64,7 +71,7 @@ async def open_side(database: str, folder: Path, *, jobs: int) -> AsyncIterator[
     """So many jobs that have ended and as many that wait, on an empty database that is migrated here."""
     migrate(database)
     clock = SystemClock()
-    members = await make_up(database, ended=jobs, waiting=jobs, model=MODEL, now=clock.now())
+    heavy = await make_up(database, ended=jobs, waiting=jobs, model=MODEL, now=clock.now())
     async with open_storage(database=database, files=folder) as storage:
         queue = FairQueue()
         started = time.perf_counter()
@@ -87,23 +94,28 @@ async def take_turns(sides: Sequence[Side], *, turns: int, warm_up: int) -> None
             say(f"turn {turn} of {warm_up + turns}")
         gc.collect(0)
         # Whoever comes first in one turn comes last in the next.
-        for side in sides if turn % 2 else sides[::-1]:
-            await _turn(side)
+        sizes = {await _turn(side) for side in (sides if turn % 2 else sides[::-1])}
+        if len(sizes) > 1:
+            for side in sides:
+                side.seconds["pick"].pop()
+                side.pick_seconds.pop()
 
 
-async def _turn(side: Side) -> None:
+async def _turn(side: Side) -> int:
+    """How many jobs the batch had."""
     orders = [await _enqueue(side)]
     picked = await _pick(side)
     while len(orders) < len(picked):
         orders.append(await _enqueue(side))
     for job in picked:
         await _settle(side, job)
+    return len(picked)
 
 
 async def _enqueue(side: Side) -> Job:
     jobs = side.storage.jobs
     number = side.ordered
-    new = made_up_job(number, side.members[number % len(side.members)], model=MODEL)
+    new = made_up_job(number, side.whose_turn(), model=MODEL)
     started = time.perf_counter()
     [job] = await jobs.order_many(
         [new], allowance=ALLOWANCE, max_queued=ALLOWANCE, relax=LIMITS, request_keys=[f"bench-{number}"]
