@@ -33,7 +33,6 @@ from storage.tables import ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
 from storage.users import lock_user
 
-
 PART = 100  # jobs that are made of their rows in one go, where there may be very many
 
 
