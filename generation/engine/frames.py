@@ -85,6 +85,13 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Free:
+    """The batch of that number keeps nobody waiting any more: another may come. `Done` or `Failed` follows."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The batch of that number is painted."""
 
@@ -101,7 +108,7 @@ class Failed:
 
 
 FromParent: TypeAlias = Start | Paint | Cancel | End
-FromWorker: TypeAlias = Ready | Unfit | Heartbeat | Step | Done | Failed
+FromWorker: TypeAlias = Ready | Unfit | Heartbeat | Step | Free | Done | Failed
 
 
 def encode(frame: FromParent | FromWorker) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Painted, Progress
@@ -27,4 +27,17 @@ class Painter(Protocol):
 
         Asks `cancelled()` after each step and raises `PaintingCancelled`. Raises `OutOfMemory`, `PaintingFailed` or
         `ModelUnavailable`.
+        """
+
+
+@runtime_checkable
+class OverlappingPainter(Painter, Protocol):
+    """A painter that may begin a batch before the last one is finished."""
+
+    def begin(
+        self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+    ) -> Painted | Callable[[], Painted]:
+        """As `paint`, or what is left of it for another thread to call, once.
+
+        That may raise what `paint` raises, and asks `cancelled()` too.
         """

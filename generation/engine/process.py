@@ -19,6 +19,7 @@ from generation.engine.frames import (
     Done,
     End,
     Failed,
+    Free,
     FromParent,
     Paint,
     Ready,
@@ -36,13 +37,14 @@ FIRST_WORD_SECONDS = 120.0
 
 
 @dataclass(slots=True)
-class _Current:
-    """The batch that is being painted, and who waits for it."""
+class _InWork:
+    """A batch that was given to the process, and who waits for it."""
 
     number: int
     batch: Batch
     on_progress: Callable[[Progress], None]
     answer: asyncio.Future[Painted]
+    last_sign: float  # of the painter, about this batch
 
 
 class WorkerProcess:
@@ -74,9 +76,9 @@ class WorkerProcess:
         self._start = start
         self._log = structlog.get_logger(__name__).bind(worker=name)
         self._life: Life | None = None
-        self._current: _Current | None = None
+        # By number, in order: the one that is painted, and before it perhaps one that is only finished.
+        self._in_work: dict[int, _InWork] = {}
         self._number = 0
-        self._last_sign = 0.0  # of the painter
         self._device = painter.device  # until a process has said what it found
         self._model: str | None = None
         self._loras: tuple[str, ...] = ()
@@ -106,20 +108,21 @@ class WorkerProcess:
             raise WorkerLost(detail=f"{self.name} is {self.state}")
         self._number += 1
         answer: asyncio.Future[Painted] = asyncio.get_running_loop().create_future()
-        self._current = _Current(self._number, batch, on_progress, answer)
-        self._last_sign = self._clock.monotonic()
+        number = self._number
+        self._in_work[number] = _InWork(number, batch, on_progress, answer, self._clock.monotonic())
         self._become(WorkerState.BUSY)
-        self._send(Paint(number=self._number, batch=batch))
+        self._send(Paint(number=number, batch=batch))
         try:
             return await answer
         except asyncio.CancelledError:
-            self.cancel()
+            if number in self._in_work:
+                self._send(Cancel(number=number))
             raise
 
     def cancel(self) -> None:
-        """Ask for the current batch, if any, to be abandoned."""
-        if self._current is not None:
-            self._send(Cancel(number=self._current.number))
+        """Ask for the batch that came last, if it is still in work, to be abandoned."""
+        if self._number in self._in_work:
+            self._send(Cancel(number=self._number))
 
     async def live(self) -> None:
         """Start the process, and another one each time that it dies, until `close` or until it dies too often."""
@@ -173,9 +176,10 @@ class WorkerProcess:
             self._life = None
             self.last_words = " | ".join(filter(None, [self.last_words, ending]))
             self._model, self._loras = None, ()
-            if self._current is not None and not self._current.answer.done():
-                self._current.answer.set_exception(WorkerLost(detail=self.last_words))
-            self._current = None
+            for lost in self._in_work.values():
+                if not lost.answer.done():
+                    lost.answer.set_exception(WorkerLost(detail=self.last_words))
+            self._in_work = {}
         return worth_another
 
     async def _listen(self, life: Life) -> bool:
@@ -200,43 +204,53 @@ class WorkerProcess:
                 case Ready(device=device, model=model):
                     self._device, self._model = device, model
                     self._become(WorkerState.IDLE)
-                case Step() | Done() | Failed():
+                case Step() | Free() | Done() | Failed():
                     self._take(frame)
             patience = self._patience()
 
-    def _take(self, frame: Step | Done | Failed) -> None:
-        """A sign of the painter, about the current batch."""
-        current = self._current
-        if current is None or frame.number != current.number:
+    def _take(self, frame: Step | Free | Done | Failed) -> None:
+        """A sign of the painter, about a batch in work."""
+        batch = self._in_work.get(frame.number)
+        if batch is None:
             return
-        self._last_sign = self._clock.monotonic()
+        batch.last_sign = self._clock.monotonic()
         if isinstance(frame, Step):
-            if not current.answer.done():
+            if not batch.answer.done():
                 # On a turn of its own: should it raise, the loop's handler is told and this worker goes on.
-                asyncio.get_running_loop().call_soon(current.on_progress, frame.progress)
+                asyncio.get_running_loop().call_soon(batch.on_progress, frame.progress)
             return
+        if isinstance(frame, Free):
+            # After a death each batch has the process to itself until one is done: who kills it shall not do so in
+            # another's time, and take its attempts.
+            if self._deaths == 0:
+                self._holds(batch.batch)
+                self._become(WorkerState.IDLE)
+            return
+        del self._in_work[frame.number]
         if isinstance(frame, Done):
             self._deaths = 0
-            self._model = current.batch.model.name
-            self._loras = tuple(lora.name for lora in current.batch.tasks[0].recipe.loras)
-        elif isinstance(frame.error, ModelUnavailable):
-            self._model, self._loras = None, ()
-        self._current = None
-        self._become(WorkerState.IDLE)
-        if current.answer.done():  # whoever asked has left
+        if not self._in_work or self._number == frame.number:
+            if isinstance(frame, Done):
+                self._holds(batch.batch)
+            elif isinstance(frame.error, ModelUnavailable):
+                self._model, self._loras = None, ()
+            self._become(WorkerState.IDLE)
+        if batch.answer.done():  # whoever asked has left
             return
         if isinstance(frame, Done):
-            current.answer.set_result(frame.painted)
+            batch.answer.set_result(frame.painted)
         else:
-            current.answer.set_exception(frame.error)
+            batch.answer.set_exception(frame.error)
+
+    def _holds(self, batch: Batch) -> None:
+        self._model = batch.model.name
+        self._loras = tuple(lora.name for lora in batch.tasks[0].recipe.loras)
 
     def _patience(self) -> float:
         """How long the next frame may take: the heartbeat's while idle, the painter's too during a batch."""
-        patience = self._settings.silence_seconds
-        if self.state is WorkerState.BUSY:
-            since = self._clock.monotonic() - self._last_sign
-            patience = min(patience, self._settings.hang_seconds - since)
-        return patience
+        now = self._clock.monotonic()
+        hanging = [self._settings.hang_seconds - (now - batch.last_sign) for batch in self._in_work.values()]
+        return min([self._settings.silence_seconds, *hanging])
 
     # Small things
 

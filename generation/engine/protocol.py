@@ -77,7 +77,8 @@ class WorkerState(enum.StrEnum):
 class WorkerInfo:
     """A worker as the queue sees it. `model` and `loras` are what it last painted with.
 
-    `device` is what was configured, perhaps "auto", until its first process has said what it paints on.
+    `device` is what was configured, perhaps "auto", until its first process has said what it paints on; on a cluster
+    the node follows ("cuda:10.0.0.6").
     """
 
     name: str
@@ -109,9 +110,13 @@ class Engine(Protocol):
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
         """Paint a batch on that idle worker.
 
+        It may be idle again before this batch is back: pictures may be finished while the next ones are begun.
         `on_progress` is called on the event loop after each step. Raises `PaintingCancelled`, `ModelUnavailable`, or a
         `WorkerError` (`WorkerLost` when its process died: the engine starts another by itself).
         """
 
     def cancel(self, worker: str) -> None:
-        """Ask the worker to abandon its batch at the next step; `paint` then raises `PaintingCancelled`."""
+        """Ask the worker to abandon the batch that it began last; `paint` then raises `PaintingCancelled`.
+
+        It does so at the next step.
+        """

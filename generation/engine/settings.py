@@ -9,6 +9,7 @@ Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 Vram: TypeAlias = Literal["full", "medium", "low"]
 AttentionKernel: TypeAlias = Literal["auto", "flash", "cudnn", "efficient", "math"]
 Compile: TypeAlias = Literal["off", "blocks", "unet", "graphs"]
+OnOff: TypeAlias = Literal["auto", "on", "off"]
 VaeDtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
@@ -22,7 +23,9 @@ class PainterSettings:
     `upscaler` is where a super-resolution network is (a transformers folder or id of Swin2SR, or a .safetensors file of
     the ESRGAN family), `segmenter` where one that finds things by words is (CLIPSeg); '' for none. `classifier` is
     where an image classifier is (a transformers folder or id), which gives each finished picture a score for its label
-    `classifier_label`; '' for none.
+    `classifier_label`; '' for none. `overlap` says whether pictures are decoded, looked at and written to files while
+    the next batch is denoised ("auto": on CUDA). Models that were used last are kept in `device_gigabytes` of the
+    device and `memory_gigabytes` of main memory; 0: only the one at work.
 
     What follows is faster and moves pixels a little, so it is off: `channels_last` lays the UNet out as tensor cores
     want it, `attention` names the kernel that is tried first, `compile` says how much of the UNet is compiled
@@ -41,6 +44,9 @@ class PainterSettings:
     segmenter: str = ""
     classifier: str = ""
     classifier_label: str = ""
+    overlap: OnOff = "auto"
+    device_gigabytes: float = 0.0
+    memory_gigabytes: float = 0.0
     channels_last: bool = False
     attention: AttentionKernel = "auto"
     compile: Compile = "off"

@@ -1,7 +1,8 @@
 """The worker process: one painter, fed over an inherited socket. `python -m generation.engine.worker --socket FD …`
 
-Three threads: the main one paints, because torch and its kernels want it; one reads, so that a cancel arrives while a
-batch is painted; one beats, so that the parent can tell a long step from a dead process. The process ends when its
+Four threads: the main one paints, because torch and its kernels want it; one finishes batches whose pictures are only
+to be decoded and written to files, where the painter leaves that; one reads, so that a cancel arrives while a batch is
+painted; one beats, so that the parent can tell a long step from a dead process. The process ends when its
 parent asks, and at once when the parent is gone. The parent alone ends it: signals from a terminal or a service manager
 that mean the whole program are left to the parent, which lets the batch finish or hands it back.
 """
@@ -27,6 +28,7 @@ from generation.engine.frames import (
     Done,
     End,
     Failed,
+    Free,
     FromWorker,
     Heartbeat,
     Paint,
@@ -38,8 +40,8 @@ from generation.engine.frames import (
     portable,
     receive,
 )
-from generation.engine.painting import Painter
-from generation.engine.protocol import Progress
+from generation.engine.painting import OverlappingPainter, Painter
+from generation.engine.protocol import Painted, Progress
 from generation.engine.settings import PainterSettings
 from generation.errors import LimnerError, ModelUnavailable, OutOfMemory, PaintingFailed
 
@@ -56,6 +58,7 @@ class Worker:
         self._batches: queue.SimpleQueue[Paint | None] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._ending = threading.Event()
+        self._finishing: threading.Thread | None = None
         self._log = structlog.get_logger(__name__)
 
     def serve(self) -> int:
@@ -74,6 +77,7 @@ class Worker:
         while (paint := self._batches.get()) is not None:
             if not self._paint(painter, paint):
                 return 1
+        self._wait_for_finishing()
         return 0
 
     def _make_painter(self, settings: PainterSettings) -> Painter:
@@ -93,7 +97,7 @@ class Worker:
         return start.preload.name
 
     def _paint(self, painter: Painter, paint: Paint) -> bool:
-        """Paint a batch and answer. False: the process is of no use any more."""
+        """Paint a batch and answer, or leave its end to another thread. False: the process is of no use any more."""
 
         def on_progress(progress: Progress) -> None:
             self._send(Step(number=paint.number, progress=progress))
@@ -101,23 +105,51 @@ class Worker:
         def cancelled() -> bool:
             return paint.number in self._cancelled or self._ending.is_set()
 
+        def work() -> Painted | Callable[[], Painted]:
+            begin = painter.begin if isinstance(painter, OverlappingPainter) else painter.paint
+            return begin(paint.batch, on_progress=on_progress, cancelled=cancelled)
+
+        return self._answer(paint, work)
+
+    def _answer(self, paint: Paint, work: Callable[[], Painted | Callable[[], Painted]]) -> bool:
+        """Do the work and tell how it ended. False: the process is of no use any more."""
+        error: LimnerError
         try:
-            painted = painter.paint(paint.batch, on_progress=on_progress, cancelled=cancelled)
-        except LimnerError as error:
-            self._send(Failed(number=paint.number, error=portable(error)))
-            return not _device_is_lost(error)
-        except MemoryError as error:
-            self._send(Failed(number=paint.number, error=OutOfMemory(detail=str(error) or "host memory")))
-        except Exception as error:  # noqa: BLE001 - the worker's loop: whatever it was, the parent and the next batch wait
+            painted = work()
+        except LimnerError as raised:
+            error, lost = portable(raised), _device_is_lost(raised)
+        except MemoryError as raised:
+            error, lost = OutOfMemory(detail=str(raised) or "host memory"), False
+        except Exception as raised:  # noqa: BLE001 - the worker's loop: whatever it was, the parent and the next batch wait
             self._log.exception("painting_failed", job_ids=paint.batch.job_ids)
-            last_line = traceback.format_exception_only(error)[-1].strip()
-            self._send(Failed(number=paint.number, error=PaintingFailed(detail=last_line)))
-            return not _device_is_lost(error)
+            last_line = traceback.format_exception_only(raised)[-1].strip()
+            error, lost = PaintingFailed(detail=last_line), _device_is_lost(raised)
         else:
-            self._send(Done(number=paint.number, painted=painted))
-        finally:
-            self._cancelled.discard(paint.number)
-        return True
+            if isinstance(painted, Painted):
+                self._cancelled.discard(paint.number)
+                self._send(Done(number=paint.number, painted=painted))
+            else:
+                self._finish(paint, painted)
+            return True
+        self._cancelled.discard(paint.number)
+        self._send(Failed(number=paint.number, error=error))
+        return not lost
+
+    def _finish(self, paint: Paint, finish: Callable[[], Painted]) -> None:
+        """Let another thread do what is left of a batch, and ask for the next. One is left at a time, and no more."""
+
+        def answer() -> None:
+            if not self._answer(paint, finish):
+                os._exit(1)  # as after any other batch: the one that is painted now would fail too
+
+        self._wait_for_finishing()
+        self._send(Free(number=paint.number))
+        self._finishing = threading.Thread(target=answer, name="finishing", daemon=True)
+        self._finishing.start()
+
+    def _wait_for_finishing(self) -> None:
+        if self._finishing is not None:
+            self._finishing.join()
 
     def _read(self) -> None:
         while True:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 
 from generation.engine.settings import PainterSettings, Vram
-from generation.errors import ModelUnavailable
+from generation.errors import ModelUnavailable, OutOfMemory
 from generation.painter.acceleration import Acceleration, choose_acceleration
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -64,6 +66,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
         or "MPS backend out of memory" in text
         or "can't allocate memory" in text
     )
+
+
+@contextmanager
+def out_of_memory_told() -> Iterator[None]:
+    """Turns torch's ways of saying that memory ran out into `OutOfMemory`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(detail=str(error).partition("\n")[0]) from error
+        raise
 
 
 def _device(name: str) -> torch.device:

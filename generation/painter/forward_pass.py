@@ -1,4 +1,4 @@
-"""One forward pass: pictures that share a batch key and a prompt length, from noise or canvases to finished pictures.
+"""One forward pass: pictures that share a batch key and a prompt length, from noise or canvases to finished latents.
 
 `denoising.py` goes the way from noise to latents; what acts between its steps (keeping parts of a canvas, progress,
 previews, cancelling) is a list of callbacks, each of which sees the latents as those before it left them.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -15,6 +17,7 @@ from torch import Generator, Tensor
 
 from generation.errors import PaintingFailed
 from generation.painter.denoising import Denoiser, Piece, Start, Way
+from generation.painter.guidance_scales import scales_of
 from generation.painter.keeping import latent_freedom
 from generation.painter.latents import (
     choose_tiling,
@@ -33,43 +36,60 @@ from generation.recipe import Hires, Recipe
 from generation.tiles import needs_tiles, tile_side
 
 
-def paint_pass(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denoised:
+    """A picture as the VAE gets it: channels × height/8 × width/8."""
+
+    model: LoadedModel
+    piece: Piece
+    latents: Tensor
+
+    def image(self) -> Image.Image:
+        """The picture itself. In any thread, also while the model denoises others."""
+        recipe = self.piece.recipe
+        with self.model.without_gradients(), vae_for(self.model, recipe) as vae:
+            image = decode_latents(vae, self.model.image_processor, self.latents, seamless=recipe.tile)
+        return self.piece.canvas.finish(image) if self.piece.canvas else image
+
+
+def denoise_pass(
     model: LoadedModel, refiner: LoadedRefiner | None, pieces: Sequence[Piece], progress: BatchProgress
-) -> list[Image.Image]:
-    """The pieces' pictures. Their recipes have one batch key, their embeddings one length.
+) -> list[Denoised]:
+    """The pieces' latents. Their recipes have one batch key, their embeddings one length.
 
     Raises `PaintingCancelled`, and `PaintingFailed` where the numbers overflowed; torch's errors pass through.
     """
     recipe = pieces[0].recipe
-    choose_tiling(model.vae, recipe.width, recipe.height, always=model.saves_memory)
-    seamless_vae = [model.vae] if recipe.tile and not model.vae.use_tiling else []
-    with seamless(*seamless_vae):
-        # 1. Each picture's own noise, and what it starts from
-        generators = [seed_generator(piece.recipe.seed) for piece in pieces]
-        start = _start(model, pieces, generators)
+    # 1. Each picture's own noise, and what it starts from
+    generators = [seed_generator(piece.recipe.seed) for piece in pieces]
+    start = _start(model, pieces, generators)
 
-        # 2. Denoise, in one pass or in two
-        denoiser = Denoiser(model, refiner, pieces, generators, progress)
-        if recipe.hires is not None:
-            way = Way(steps=recipe.num_inference_steps, until=recipe.num_inference_steps)
-            with _unets_ready(model, refiner, recipe, in_windows=False):
-                first = denoiser.run(start, way, recipe.guidance_scale)
-            start = _enlarged(model, first, generators, recipe, recipe.hires)
-        way = Way.last_of(recipe, start.strength)
-        in_windows = recipe.source is not None and needs_tiles(recipe.width, recipe.height, model.spec.native_size)
-        guidance_scale = guidance_in_windows(recipe.guidance_scale) if in_windows else recipe.guidance_scale
-        with _unets_ready(model, refiner, recipe, in_windows=in_windows):
-            latents = denoiser.run(start, way, guidance_scale)
+    # 2. Denoise, in one pass or in two
+    denoiser = Denoiser(model, refiner, pieces, generators, progress)
+    scales = [piece.recipe.guidance_scale for piece in pieces]
+    if recipe.hires is not None:
+        way = Way(steps=recipe.num_inference_steps, until=recipe.num_inference_steps)
+        with _unets_ready(model, refiner, recipe, in_windows=False):
+            first = denoiser.run(start, way, scales_of(scales))
+        start = _enlarged(model, first, generators, recipe, recipe.hires)
+    way = Way.last_of(recipe, start.strength)
+    in_windows = recipe.source is not None and needs_tiles(recipe.width, recipe.height, model.spec.native_size)
+    if in_windows:
+        scales = [guidance_in_windows(scale) for scale in scales]
+    with _unets_ready(model, refiner, recipe, in_windows=in_windows):
+        latents = denoiser.run(start, way, scales_of(scales))
+    if not torch.isfinite(latents).all():
+        raise PaintingFailed(detail="the latents overflowed; another number format (dtype) may hold them")
+    return [Denoised(model=model, piece=piece, latents=one) for piece, one in zip(pieces, latents, strict=True)]
 
-        # 3. Decode one by one
-        if not torch.isfinite(latents).all():
-            raise PaintingFailed(detail="the latents overflowed; another number format (dtype) may hold them")
-        images = []
-        for piece, one in zip(pieces, latents, strict=True):
-            progress.check_cancelled()
-            image = decode_latents(model.vae, model.image_processor, one, seamless=recipe.tile)
-            images.append(piece.canvas.finish(image) if piece.canvas else image)
-        return images
+
+@contextmanager
+def vae_for(model: LoadedModel, recipe: Recipe) -> Iterator[Any]:
+    """The VAE, for this thread alone and set up for pictures of this recipe: in tiles, or seamless."""
+    with model.vae_lock:
+        choose_tiling(model.vae, recipe.width, recipe.height, always=model.saves_memory)
+        with seamless(*([model.vae] if recipe.tile and not model.vae.use_tiling else [])):
+            yield model.vae
 
 
 def _start(model: LoadedModel, pieces: Sequence[Piece], generators: list[Generator]) -> Start:
@@ -81,7 +101,7 @@ def _start(model: LoadedModel, pieces: Sequence[Piece], generators: list[Generat
     canvases = [piece.canvas for piece in pieces if piece.canvas]
     if recipe.source is None:
         return Start(noise=noise)
-    encoded = _encoded(model, [canvas.picture for canvas in canvases], seamless=recipe.tile)
+    encoded = _encoded(model, [canvas.picture for canvas in canvases], recipe)
     repaint = [canvas.repaint for canvas in canvases if canvas.repaint]
     return Start(
         noise=noise,
@@ -97,23 +117,25 @@ def _enlarged(model: LoadedModel, latents: Tensor, generators: list[Generator], 
     They are scaled as pictures: scaled latents come out blurred, and only a strength that forgets the first pass would
     mend it.
     """
-    pictures = [decode_latents(model.vae, model.image_processor, one, seamless=recipe.tile) for one in latents]
+    with vae_for(model, recipe) as vae:
+        pictures = [decode_latents(vae, model.image_processor, one, seamless=recipe.tile) for one in latents]
     size = (recipe.width, recipe.height)
     larger = [picture.resize(size, Image.Resampling.LANCZOS) for picture in pictures]
     return Start(
         noise=draw_noise(generators, model.vae, *size).to(model.device),
-        latents=_encoded(model, larger, seamless=recipe.tile),
+        latents=_encoded(model, larger, recipe),
         strength=hires.strength,
     )
 
 
-def _encoded(model: LoadedModel, pictures: Sequence[Image.Image], *, seamless: bool) -> Tensor:
-    return torch.cat(
-        [
-            encode_picture(model.vae, model.image_processor, picture, model.device, seamless=seamless)
-            for picture in pictures
-        ]
-    )
+def _encoded(model: LoadedModel, pictures: Sequence[Image.Image], recipe: Recipe) -> Tensor:
+    with vae_for(model, recipe) as vae:
+        return torch.cat(
+            [
+                encode_picture(vae, model.image_processor, picture, model.device, seamless=recipe.tile)
+                for picture in pictures
+            ]
+        )
 
 
 @contextmanager

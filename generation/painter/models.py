@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ SETTINGS_FILE = "limner.json"
 class LoadedModel:
     """A model on its device. The pipelines share all modules; each holds state while it runs: one call at a time.
 
-    `scheduler` is the model's own, never run and only copied.
+    `scheduler` is the model's own, never run and only copied. Whoever works with the VAE holds `vae_lock`: one batch's
+    pictures may be decoded while another's are denoised.
     """
 
     spec: ModelSpec
@@ -53,6 +55,7 @@ class LoadedModel:
     scheduler: Any
     adapters: Adapters
     previewer: Previewer
+    vae_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def device(self) -> torch.device:

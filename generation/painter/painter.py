@@ -1,38 +1,46 @@
-"""The painter: loads one model at a time and paints one batch at a time, on one device, synchronously."""
+"""The painter: loads models and denoises one batch at a time, on one device, synchronously.
+
+What then makes pictures and files of a batch may be done in another thread, while the next is denoised.
+"""
 
 from __future__ import annotations
 
 import gc
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 import torch
 from PIL import Image
 
 from generation.catalogue import ModelSpec
-from generation.engine.protocol import Batch, Painted, Picture, Progress
+from generation.engine.protocol import Batch, Painted, Progress
 from generation.engine.settings import PainterSettings
-from generation.errors import OutOfMemory, PaintingFailed
+from generation.errors import PaintingFailed
 from generation.painter.aids import Aids
-from generation.painter.canvas import Canvas, canvas_of
-from generation.painter.conditioning import PromptEmbeddings, encode_prompts
+from generation.painter.canvas import canvas_of
 from generation.painter.denoising import Piece
-from generation.painter.devices import choose_placement, free_memory, is_out_of_memory
-from generation.painter.forward_pass import paint_pass
-from generation.painter.models import LoadedModel, load_model
+from generation.painter.devices import choose_placement, free_memory, is_out_of_memory, out_of_memory_told
+from generation.painter.finishing import Developed, Finish, Make, Overlap, overlap_of
+from generation.painter.forward_pass import Denoised, denoise_pass
+from generation.painter.held_models import HeldModels
+from generation.painter.mixed_loras import loras_acting
+from generation.painter.models import LoadedModel
+from generation.painter.pieces import passes_of, pieces_of
 from generation.painter.progress import BatchProgress
-from generation.painter.refiner import LoadedRefiner, load_refiner
+from generation.painter.refiner import LoadedRefiner
 from generation.painter.safety import SafetyClassifier
 from generation.painter.schedulers import own_name
-from generation.painter.weirdness import made_weird
-from generation.picture import encode_png
 from generation.recipe import Recipe
 
 
 class Painter:
-    """One painter on one device. Not thread-safe: the pipelines keep the state of the call on themselves."""
+    """One painter on one device. The pipelines keep the state of the call on themselves: it is called in one thread.
+
+    What `begin` leaves to do alone may be done in another.
+    """
 
     def __init__(self, settings: PainterSettings) -> None:
         """Raises `ModelUnavailable` for a device that this machine lacks, or an image classifier that cannot be loaded.
@@ -43,8 +51,10 @@ class Painter:
         self._placement = choose_placement(settings)
         self._classifier = SafetyClassifier.of(settings, self._placement)
         self._aids = Aids(settings, self._placement)
-        self._model: LoadedModel | None = None
-        self._refiner: LoadedRefiner | None = None  # the model's
+        self._models = HeldModels(settings, self._placement, before_leaving=self._end_unfinished)
+        self._overlap = overlap_of(settings, self._placement)
+        self._unfinished: list[Finish] = []
+        self._passing = threading.Lock()  # held while a forward pass runs
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
 
@@ -54,11 +64,11 @@ class Painter:
         return str(self._placement.device)
 
     def load(self, model: ModelSpec) -> None:
-        """Bring the model's weights onto the device in the place of the last one's.
+        """Bring the model's weights onto the device, in the place of others unless there is room for them too.
 
         Raises `ModelUnavailable`, or `OutOfMemory` when the device does not hold them.
         """
-        with _out_of_memory_told():
+        with out_of_memory_told():
             self._loaded(model)
 
     def paint(self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
@@ -69,25 +79,47 @@ class Painter:
         when the model or a LoRA cannot be loaded, `PictureUnchecked` where the image classifier gives no score, and
         `PaintingFailed` for a batch that cannot be painted. Other errors of torch and diffusers pass through.
         """
-        with _out_of_memory_told():
-            return self._paint(batch, on_progress, cancelled)
+        return self._denoise(batch, on_progress, cancelled, "none")()
 
-    def _paint(self, batch: Batch, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
+    def begin(
+        self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+    ) -> Painted | Finish:
+        """As `paint`, but may leave to the caller what the next batch need not wait for: to be called in any thread.
+
+        It must be called: models whose pictures are unfinished stay where they are. `cancelled` is called there too,
+        and what is raised is what `paint` raises.
+        """
+        finish = self._denoise(batch, on_progress, cancelled, self._overlap)
+        if self._overlap == "none":
+            return finish()
+        self._unfinished.append(finish)
+        return finish
+
+    def _denoise(
+        self, batch: Batch, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool], overlap: Overlap
+    ) -> Finish:
         started = time.perf_counter()
+        self._unfinished = [finish for finish in self._unfinished if not finish.done]
+        with out_of_memory_told():
+            makes, sampler = self._makes(batch, on_progress, cancelled, ahead=overlap != "all")
+        return Finish(batch.tasks, makes, sampler=sampler, started=started, aside=overlap != "none")
 
+    def _makes(
+        self, batch: Batch, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool], *, ahead: bool
+    ) -> tuple[Sequence[Make], str | None]:
+        """What makes the batch's pictures, and the name of the model's own sampler. `ahead`: they are made already."""
         # 1. Check the inputs
         recipe = batch.tasks[0].recipe
         _check(batch)
         canvases = [canvas_of(task, batch.model.native_size, self._aids) for task in batch.tasks]
         if recipe.steps_to_run == 0:
             # Too little strength for a single step: the canvas itself.
-            images = [canvas.finish(canvas.picture) for canvas in canvases if canvas]
-            return Painted(pictures=self._pictures(images, batch), seconds=time.perf_counter() - started)
+            unpainted = [partial(self._looked_at, canvas.finish(canvas.picture)) for canvas in canvases if canvas]
+            return [_ahead(make) for make in unpainted] if ahead else unpainted, None
         model = self._loaded(batch.model)
-        refiner = self._refiner_of(model) if recipe.refine else None
+        refiner = self._models.refiner(model.spec) if recipe.refine else None
 
-        # 2. Switch the LoRAs, encode the prompts with them, and paint
-        model.adapters.switch(recipe.loras, batch.loras)
+        # 2. Encode the prompts and paint, each picture with its LoRAs
         progress = BatchProgress(
             tasks=len(batch.tasks),
             steps=recipe.steps_to_run,
@@ -98,106 +130,88 @@ class Painter:
         )
         try:
             with model.without_gradients():
-                pieces = self._pieces(model, refiner, batch, canvases)
-                images = self._paint_in_passes(model, refiner, pieces, progress)
+                pieces = pieces_of(model, refiner, batch, canvases)
+                makes = self._paint_in_passes(model, refiner, batch, pieces, progress, ahead=ahead)
         finally:
             # Where parts of the models wait in the main memory, those that worked last go back there.
             model.text_to_image.maybe_free_model_hooks()
             if refiner is not None:
                 refiner.pipeline.maybe_free_model_hooks()
+        return makes, own_name(model.scheduler)
 
-        # 3. Let the classifier look at them, and encode them, each with its recipe
-        pictures = self._pictures(images, batch, sampler=own_name(model.scheduler))
-        return Painted(pictures=pictures, seconds=time.perf_counter() - started)
-
-    def _pieces(
+    def _paint_in_passes(
         self,
         model: LoadedModel,
         refiner: LoadedRefiner | None,
         batch: Batch,
-        canvases: Sequence[Canvas | None],
-    ) -> list[Piece]:
-        """The batch's tasks with their conditioning."""
-        recipes = [task.recipe for task in batch.tasks]
-        encoded = encode_prompts(model.text_to_image, recipes, model.device, batch.embeddings)
-        refined: Sequence[PromptEmbeddings | None] = [None] * len(recipes)
-        if refiner is not None:
-            refined = encode_prompts(refiner.pipeline, recipes, model.device, batch.embeddings)
-            refiner.pipeline.maybe_free_model_hooks()
-        return [
-            Piece(
-                recipe=recipe,
-                embeddings=made_weird(embeddings, recipe),
-                refined=refiners and made_weird(refiners, recipe),
-                canvas=canvas,
-            )
-            for recipe, embeddings, refiners, canvas in zip(recipes, encoded, refined, canvases, strict=True)
-        ]
-
-    def _paint_in_passes(
-        self, model: LoadedModel, refiner: LoadedRefiner | None, pieces: Sequence[Piece], progress: BatchProgress
-    ) -> list[Image.Image]:
-        """The pieces' pictures, as many in one forward pass as the memory holds."""
-        images: dict[int, Image.Image] = {}
+        pieces: Sequence[Piece],
+        progress: BatchProgress,
+        *,
+        ahead: bool,
+    ) -> list[Make]:
+        """What makes the pieces' pictures, after as many in one forward pass as the memory holds."""
+        makes: dict[int, Make] = {}
         passes_done = 0
         at_once = pictures_at_once(model.spec, pieces[0].recipe)
-        while left := _passes([index for index in range(len(pieces)) if index not in images], pieces, at_once):
+        while missing := [index for index in range(len(pieces)) if index not in makes]:
+            left = passes_of(model, batch, pieces, missing, at_once)
             in_pass = left[0]
             progress.begin(in_pass, done=passes_done, left=len(left))
             try:
-                painted = paint_pass(model, refiner, [pieces[index] for index in in_pass], progress)
-                images |= zip(in_pass, painted, strict=True)
+                together = [pieces[index] for index in in_pass]
+                with self._passing, loras_acting(model, [piece.recipe.loras for piece in together], batch.loras):
+                    denoised = denoise_pass(model, refiner, together, progress)
+                latest: list[Make] = [partial(self._developed, one, progress) for one in denoised]
+                makes |= zip(in_pass, [_ahead(make) for make in latest] if ahead else latest, strict=True)
                 passes_done += 1
                 continue
             except RuntimeError as error:
-                if not is_out_of_memory(error) or len(in_pass) == 1:
+                if not is_out_of_memory(error) or (len(in_pass) == 1 and not self._could_make_room()):
                     raise
             # Out here, because within the handler the failed pass's tensors would still be held.
-            at_once = len(in_pass) // 2
-            structlog.get_logger(__name__).warning("pass_halved", at_once=at_once)
-            self._free_memory()
-        return [images[index] for index in range(len(pieces))]
+            if not self._make_room():
+                at_once = max(1, len(in_pass) // 2)
+                structlog.get_logger(__name__).warning("pass_halved", at_once=at_once)
+        return [makes[index] for index in range(len(pieces))]
 
-    def _pictures(
-        self, images: Sequence[Image.Image], batch: Batch, *, sampler: str | None = None
-    ) -> tuple[Picture, ...]:
-        """The batch's pictures as files that carry their recipes, with the classifier's scores."""
-        return tuple(
-            Picture(
-                png=encode_png(image, task.recipe, sampler=sampler),
-                width=image.width,
-                height=image.height,
-                score=None if self._classifier is None else self._classifier.score(image),
-            )
-            for image, task in zip(images, batch.tasks, strict=True)
-        )
+    def _developed(self, denoised: Denoised, progress: BatchProgress) -> Developed:
+        """A denoised picture, decoded and looked at. In any thread."""
+        progress.check_cancelled()
+        try:
+            return self._looked_at(denoised.image())
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        with self._passing:  # what the next batch needs at once is free between its passes
+            self._free_memory()
+            return self._looked_at(denoised.image())
+
+    def _looked_at(self, image: Image.Image) -> Developed:
+        return image, None if self._classifier is None else self._classifier.score(image)
 
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
-        if self._model is None or self._model.spec != spec:
-            self._model = self._refiner = None  # two models at once would not fit
-            self._free_memory()
-            self._model = load_model(spec, self._placement)
-        return self._model
+        return self._models.model(spec)
 
-    def _refiner_of(self, model: LoadedModel) -> LoadedRefiner:
-        if self._refiner is None:
-            self._refiner = load_refiner(model.spec, self._placement)
-        return self._refiner
+    def _end_unfinished(self) -> None:
+        """Wait for what was left to do of earlier batches."""
+        for finish in self._unfinished:
+            finish.wait()
+        self._unfinished = []
+
+    def _could_make_room(self) -> bool:
+        return any(not finish.done for finish in self._unfinished) or self._models.could_give_way()
+
+    def _make_room(self) -> bool:
+        """Free what the pass at hand does not need. False: that was little."""
+        made = self._could_make_room()
+        self._end_unfinished()
+        self._models.give_way()
+        self._free_memory()
+        return made
 
     def _free_memory(self) -> None:
         gc.collect()
         free_memory(self._placement.device)
-
-
-@contextmanager
-def _out_of_memory_told() -> Iterator[None]:
-    """Turns torch's ways of saying that memory ran out into `OutOfMemory`."""
-    try:
-        yield
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise OutOfMemory(detail=str(error).partition("\n")[0]) from error
-        raise
 
 
 def pictures_at_once(model: ModelSpec, recipe: Recipe) -> int:
@@ -205,12 +219,10 @@ def pictures_at_once(model: ModelSpec, recipe: Recipe) -> int:
     return max(1, model.max_batch * model.native_size**2 // (recipe.width * recipe.height))
 
 
-def _passes(indices: Sequence[int], pieces: Sequence[Piece], at_once: int) -> list[list[int]]:
-    """Which pieces go through the model together: those with prompts of equal length, at most `at_once`."""
-    by_length: dict[int, list[int]] = {}
-    for index in indices:
-        by_length.setdefault(pieces[index].embeddings.length, []).append(index)
-    return [group[start : start + at_once] for group in by_length.values() for start in range(0, len(group), at_once)]
+def _ahead(make: Make) -> Make:
+    """What was made already."""
+    made = make()
+    return lambda: made
 
 
 def _check(batch: Batch) -> None:

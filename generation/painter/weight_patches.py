@@ -72,6 +72,11 @@ class WeightPatches:
         for place in self._originals.keys() - set(needed) - self._patched:
             del self._originals[place]
 
+    @property
+    def on_device(self) -> bool:
+        """Whether originals take memory of a device that is not the main memory."""
+        return any(original.device.type != "cpu" for original in self._originals.values())
+
     @torch.no_grad()
     def leave_device(self) -> None:
         """Keep the originals in main memory: the device needs its own for pictures."""

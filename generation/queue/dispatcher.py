@@ -377,10 +377,12 @@ class Dispatcher:
     def _drop(self, job_id: int) -> None:
         """A job has ended early: nobody wants its pictures."""
         self._queue.remove(job_id)
+        latest = {running.worker.name: running for running in self._running}
         for running in self._running:
             if job_id in running.picked:
                 running.cancelled.add(job_id)
-                if running.painting and not running.wanted_jobs():
+                # One that is only finished while its worker has the next is soon done, and dropped then.
+                if running.painting and not running.wanted_jobs() and running is latest[running.worker.name]:
                     self._engine.cancel(running.worker.name)
 
     def _take_in(self, jobs: Sequence[Job]) -> None:

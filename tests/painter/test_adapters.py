@@ -48,8 +48,8 @@ def test_weight_nought_changes_nothing_and_loads_nothing(
 ) -> None:
     base = paint(fresh, tiny, recipe()).pictures[0]
     assert distance(with_loras(fresh, tiny, loras, lines=0, words=0.0), base) == 0
-    assert fresh._model is not None
-    assert fresh._model.adapters.loaded == ()
+    assert fresh._models.current is not None
+    assert fresh._models.current.adapters.loaded == ()
 
 
 def test_the_base_comes_back_to_the_bit(fresh: Painter, tiny: ModelSpec, loras: dict[str, LoraSpec]) -> None:
@@ -112,8 +112,8 @@ def test_no_more_are_kept_than_there_is_room_for(
         path = tmp_path / f"copy{number}.safetensors"
         shutil.copy(loras["lines"].path, path)
         many[path.stem] = LoraSpec(name=path.stem, path=path)
-    assert fresh._model is not None
-    adapters = fresh._model.adapters
+    assert fresh._models.current is not None
+    adapters = fresh._models.current.adapters
     adapters._kept_bytes = 3 * many["copy0"].path.stat().st_size
     pictures = [with_loras(fresh, tiny, many, **{name: 0.5}) for name in many]
     assert adapters.loaded == ("copy2", "copy3", "copy4")

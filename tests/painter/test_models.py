@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from generation.catalogue import ModelSpec
 from generation.engine.settings import PainterSettings
 from generation.errors import ModelUnavailable, PaintingCancelled
-from generation.painter.devices import Placement, choose_placement
+from generation.painter.devices import choose_placement
 from generation.painter.models import load_model
 from generation.painter.painter import Painter
 from generation.recipe import Source
 from tests.painter.original_checkpoint import save_original
-from tests.painter.tiny_sdxl import build_pipeline, distance, paint, recipe, spec_for
+from tests.painter.tiny_sdxl import build_pipeline, distance, paint, recipe, saving_memory, spec_for
 
 CPU = PainterSettings(device="cpu")
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
@@ -108,9 +108,7 @@ class TestLoaded:
         assert paint(painter, tiny, recipe()).pictures[0].width == 64
 
     def test_with_parts_of_the_model_waiting_in_main_memory(self, painter: Painter, tiny: ModelSpec) -> None:
-        """The CPU stands in for the device: what moves where differs, the order of calls does not."""
-        saving = Painter(CPU)
-        saving._placement = Placement(device=torch.device("cpu"), dtype=torch.float32, vram="medium")
+        saving = saving_memory()
         words, source = recipe(), recipe(source=Source(digest="", strength=0.5))
         first = paint(painter, tiny, words).pictures[0]
         for _ in range(2):
@@ -126,9 +124,9 @@ class TestLoaded:
         medium = recipe(num_inference_steps=1, width=128, height=128)
         before = paint(painter, tiny, medium).pictures[0].png
         monkeypatch.setattr("generation.painter.latents.TILED_FROM_PIXELS", 192 * 192)
-        assert painter._model is not None
+        assert painter._models.current is not None
         picture = paint(painter, tiny, recipe(num_inference_steps=1, width=256, height=192)).pictures[0]
-        assert painter._model.vae.use_tiling
+        assert painter._models.current.vae.use_tiling
         assert (picture.width, picture.height) == (256, 192)
         assert paint(painter, tiny, medium).pictures[0].png == before
 

@@ -170,7 +170,7 @@ class TestBatches:
 
     def test_recipes_that_cannot_share_a_pass_are_refused(self, painter: Painter, tiny: ModelSpec) -> None:
         with pytest.raises(PaintingFailed, match="batch key"):
-            paint(painter, tiny, recipe(), recipe(guidance_scale=2.0))
+            paint(painter, tiny, recipe(), recipe(num_inference_steps=5))
 
     def test_pictures_carry_their_recipe(self, painter: Painter, tiny: ModelSpec) -> None:
         picture = one(painter, tiny, recipe("ein Boot — 船", negative_prompt="fog"))
@@ -183,8 +183,8 @@ class memory_for:  # noqa: N801 - reads as a function in `with`
     """The UNet runs out of memory for more pictures at once than these; yields the sizes that were tried."""
 
     def __init__(self, painter: Painter, *, pictures: int) -> None:
-        assert painter._model is not None
-        self._unet = painter._model.text_to_image.unet
+        assert painter._models.current is not None
+        self._unet = painter._models.current.text_to_image.unet
         self._pictures = pictures
 
     def __enter__(self) -> list[int]:

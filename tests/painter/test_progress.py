@@ -111,14 +111,14 @@ def test_previews_show_where_it_is_going_not_the_noise(name: str) -> None:
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
 def test_it_stops_within_one_step(painter: Painter, tiny: ModelSpec, stop_after: int) -> None:
-    assert painter._model is not None
+    assert painter._models.current is not None
     forward_passes = 0
 
     def count(*_: object) -> None:
         nonlocal forward_passes
         forward_passes += 1
 
-    hook = painter._model.text_to_image.unet.register_forward_hook(count)
+    hook = painter._models.current.text_to_image.unet.register_forward_hook(count)
     try:
         with pytest.raises(PaintingCancelled):
             paint(

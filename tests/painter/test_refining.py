@@ -18,12 +18,11 @@ from generation.catalogue import ModelSpec
 from generation.engine.protocol import Picture, Progress
 from generation.engine.settings import PainterSettings
 from generation.errors import ModelUnavailable, PaintingCancelled
-from generation.painter.devices import Placement
 from generation.painter.painter import Painter
 from generation.painter.schedulers import SCHEDULERS
 from generation.recipe import Recipe, Source
 from tests.painter.original_checkpoint import save_original_refiner
-from tests.painter.tiny_sdxl import build_pipeline, build_refiner, distance, paint, recipe, spec_for
+from tests.painter.tiny_sdxl import build_pipeline, build_refiner, distance, paint, recipe, saving_memory, spec_for
 
 SECOND_ORDER = ("heun", "dpm2", "dpm2_a")
 
@@ -51,8 +50,8 @@ def artist(refined: ModelSpec) -> Painter:
 def evaluations(artist: Painter, refined: ModelSpec) -> Iterator[dict[str, list[int]]]:
     """At which timesteps each network is asked."""
     paint(artist, refined, recipe(refine=0.5))
-    assert artist._model is not None
-    assert artist._refiner is not None
+    assert artist._models.current is not None
+    assert artist._models.current_refiner is not None
     asked: dict[str, list[int]] = {"model": [], "refiner": []}
 
     def note(who: str, timestep: object) -> None:
@@ -60,7 +59,10 @@ def evaluations(artist: Painter, refined: ModelSpec) -> Iterator[dict[str, list[
 
     hooks = [
         unet.register_forward_pre_hook(lambda _, inputs, who=who: note(who, inputs[1]))
-        for who, unet in (("model", artist._model.text_to_image.unet), ("refiner", artist._refiner.pipeline.unet))
+        for who, unet in (
+            ("model", artist._models.current.text_to_image.unet),
+            ("refiner", artist._models.current_refiner.pipeline.unet),
+        )
     ]
     yield asked
     for hook in hooks:
@@ -144,8 +146,7 @@ class TestPictures:
             assert distance(one(artist, refined, wanted), picture) <= 0.2
 
     def test_with_parts_waiting_in_main_memory(self, artist: Painter, refined: ModelSpec) -> None:
-        saving = Painter(PainterSettings(device="cpu"))
-        saving._placement = Placement(device=torch.device("cpu"), dtype=torch.float32, vram="medium")
+        saving = saving_memory()
         expected = one(artist, refined, recipe(refine=0.5))
         for _ in range(2):
             assert distance(one(saving, refined, recipe(refine=0.5)), expected) <= 0.2
@@ -157,17 +158,17 @@ class TestLoading:
     def test_only_when_it_is_asked_for_and_gone_with_its_model(self, refined: ModelSpec, tmp_path: Path) -> None:
         painter = Painter(PainterSettings(device="cpu"))
         one(painter, refined, recipe())
-        assert painter._refiner is None
+        assert painter._models.current_refiner is None
         one(painter, refined, recipe(refine=0.5))
-        assert painter._refiner is not None
-        assert painter._model is not None
+        assert painter._models.current_refiner is not None
+        assert painter._models.current is not None
         modules = [
             weakref.ref(module)
             for module in (
-                painter._model.text_to_image.unet,
-                painter._model.vae,
-                painter._refiner.pipeline.unet,
-                painter._refiner.pipeline.text_encoder_2,
+                painter._models.current.text_to_image.unet,
+                painter._models.current.vae,
+                painter._models.current_refiner.pipeline.unet,
+                painter._models.current_refiner.pipeline.text_encoder_2,
             )
         ]
         gone_before_the_next_came: list[bool] = []
@@ -184,7 +185,7 @@ class TestLoading:
             patch.setattr(module, "load_model", lambda *arguments: (watch(), load(*arguments))[1])
             one(painter, spec_for(tmp_path), recipe())
         assert gone_before_the_next_came == [True]
-        assert painter._refiner is None
+        assert painter._models.current_refiner is None
 
     def test_a_model_without_one_says_so(self, painter: Painter, tiny: ModelSpec) -> None:
         with pytest.raises(ModelUnavailable, match="none is configured") as caught:

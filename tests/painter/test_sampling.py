@@ -185,8 +185,8 @@ class TestSeamless:
     ) -> None:
         monkeypatch.setattr("generation.painter.latents.TILED_FROM_PIXELS", 128 * 128)
         pictures = [one(painter, tiny, recipe(width=128, height=128, seed=seed, tile=True)) for seed in range(2)]
-        assert painter._model is not None
-        assert painter._model.vae.use_tiling
+        assert painter._models.current is not None
+        assert painter._models.current.vae.use_tiling
         across, inside = (statistics.fmean(values) for values in zip(*map(seam_steps, pictures), strict=True))
         assert across < 1.2 * inside
 
@@ -296,8 +296,8 @@ def test_one_model_goes_before_the_next_comes(tiny: ModelSpec, tmp_path: Path, m
         wanted = recipe(tile=True, hires=Hires(width=32, height=32, strength=0.5), scheduler="euler_a", stop=0.5)
         picture = one(painter, model, dataclasses.replace(wanted, model=model.name))
         assert first.setdefault(model.name, picture.png) == picture.png
-        assert painter._model is not None
-        alive += [weakref.ref(painter._model.text_to_image.unet), weakref.ref(painter._model.vae)]
+        assert painter._models.current is not None
+        alive += [weakref.ref(painter._models.current.text_to_image.unet), weakref.ref(painter._models.current.vae)]
     assert at_loading == [0] * 6
 
 

@@ -21,6 +21,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from generation.catalogue import EmbeddingSpec, LoraSpec, ModelSpec
 from generation.engine.protocol import Batch, Painted, Picture, Progress, Task
+from generation.engine.settings import PainterSettings
+from generation.painter.devices import Placement
+from generation.painter.held_models import HeldModels
 from generation.painter.painter import Painter
 from generation.recipe import Recipe
 
@@ -133,6 +136,17 @@ def spec_for(source: Path | str, **changes: object) -> ModelSpec:
             **changes,
         }
     )
+
+
+def saving_memory() -> Painter:
+    """A painter whose models' parts wait in main memory.
+
+    The CPU stands in for the device: what moves where differs, the order of calls does not.
+    """
+    settings = PainterSettings(device="cpu")
+    painter = Painter(settings)
+    painter._models = HeldModels(settings, Placement(device=torch.device("cpu"), dtype=torch.float32, vram="medium"))
+    return painter
 
 
 def recipe(prompt: str = "a boat", **changes: object) -> Recipe:
