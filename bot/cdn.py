@@ -15,6 +15,7 @@ from yarl import URL
 from generation.errors import RequestRejected
 from generation.intake.errors import UploadTooLarge
 from generation.intake.limits import MEGA
+from generation.intake.picture_file import PictureFile, received
 
 DISCORD_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 # What people upload; those of interactions, which only one person sees, begin with `ephemeral-`.
@@ -129,9 +130,10 @@ def address(text: str, hosts: frozenset[str]) -> URL:
     return url.with_fragment(None)
 
 
-async def fetch(cdn: Cdn, url: URL, *, megabytes: int) -> bytes:
+async def fetch(cdn: Cdn, url: URL, *, megabytes: int) -> PictureFile:
     """The file at an address that `address` has passed, and at those it is sent on to, which are checked the same way.
 
+    It goes to the disk as it comes; whoever called closes it.
     Raises `LinkRefused`, `LinkDead`, `FetchFailed`, or `UploadTooLarge` as soon as more than `megabytes` are announced
     or have come.
     """
@@ -151,12 +153,7 @@ async def fetch(cdn: Cdn, url: URL, *, megabytes: int) -> bytes:
     raise LinkRefused
 
 
-async def _body(reply: Reply, megabytes: int) -> bytes:
+async def _body(reply: Reply, megabytes: int) -> PictureFile:
     if reply.length is not None and reply.length > megabytes * MEGA:
         raise UploadTooLarge(limit=megabytes)
-    body = bytearray()
-    async for chunk in reply.chunks:
-        body += chunk
-        if len(body) > megabytes * MEGA:
-            raise UploadTooLarge(limit=megabytes)
-    return bytes(body)
+    return await received(reply.chunks, megabytes=megabytes)

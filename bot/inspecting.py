@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from bot.orders import Customer
     from bot.uploads import Uploads
     from generation.intake.intake import Intake
+    from generation.intake.picture_file import PictureFile
     from generation.job import Job
     from storage.images import Image
     from storage.storage import Storage
@@ -57,7 +57,8 @@ class Inspector:
     async def attachment(self, customer: Customer, attachment: discord.Attachment) -> Finding:
         """What is known of a picture that somebody shows. Raises what `Uploads.attachment` raises."""
         async with self._uploads.turn(customer):
-            return await self.file(customer, await self._uploads.fetch(attachment))
+            with await self._uploads.fetch(attachment) as file:
+                return await self.file(customer, file)
 
     async def image(self, customer: Customer, image_id: int, *, exact: bool) -> Finding:
         """What is known of a picture of ours. Raises `ImageGone` where the person may not see it."""
@@ -68,11 +69,11 @@ class Inspector:
             raise ImageGone
         return await self._ours(drawn, exact=exact)
 
-    async def file(self, customer: Customer, data: bytes) -> Finding:
+    async def file(self, customer: Customer, file: PictureFile) -> Finding:
         """What is known of the picture in this file. Raises what `Intake.take_in` raises."""
         images, user_id, guild_id = self._storage.images, customer.user_id, customer.guild_id
-        exact = await images.by_file(hashlib.sha256(data).hexdigest(), user_id=user_id, guild_id=guild_id)
-        told = await self._intake.take_in(data)
+        exact = await images.by_file(file.digest, user_id=user_id, guild_id=guild_id)
+        told = await self._intake.take_in(file)
         image = exact
         if image is None and told.recipe is not None:
             image = await images.by_recipe(told.recipe, user_id=user_id, guild_id=guild_id)

@@ -8,7 +8,6 @@ reads: only messages of the server in which the link was typed are read, and onl
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ from bot.picture_links import MessageLink, PictureLink
 from generation.errors import RequestRejected
 from generation.intake.errors import UploadTooLarge
 from generation.intake.intake import Intake, Upload
+from generation.intake.picture_file import PictureFile
 from generation.job import JobKind
 from generation.recipe import Recipe
 from storage.storage import Storage
@@ -96,7 +96,7 @@ class Uploads:
 
     @asynccontextmanager
     async def turn(self, customer: Customer) -> AsyncIterator[None]:
-        """One picture of a person at a time, so many a minute, and few in all: each is in memory while it is looked at.
+        """One picture of a person at a time, so many a minute, and few in all: each has a process to look at it.
 
         Raises `TooManyPicturesAMinute`.
         """
@@ -107,13 +107,15 @@ class Uploads:
     async def attachment(self, customer: Customer, attachment: discord.Attachment) -> Brought:
         """What somebody attached."""
         async with self.turn(customer):
-            return await self.file(customer, await self.fetch(attachment))
+            with await self.fetch(attachment) as file:
+                return await self.file(customer, file)
 
     async def link(self, interaction: Interaction, customer: Customer, link: PictureLink) -> Brought:
         """What a link in a prompt leads to."""
         if not isinstance(link, MessageLink):
             async with self.turn(customer):
-                return await self.file(customer, await self._fetched(str(link)))
+                with await self._fetched(str(link)) as file:
+                    return await self.file(customer, file)
         message = await _read_message(interaction, link)
         images = images_in(message, interaction)
         if len(images) > 1:
@@ -134,14 +136,14 @@ class Uploads:
         picture = StartingPicture(digest=image.digest, width=image.width, height=image.height)
         return Brought(picture=picture, recipe=image.recipe, image_id=image.id)
 
-    async def file(self, customer: Customer, data: bytes) -> Brought:
-        """A file's bytes. One that was drawn here, and that the person may see, is known by its digest."""
-        digest = hashlib.sha256(data).hexdigest()
+    async def file(self, customer: Customer, file: PictureFile) -> Brought:
+        """A file that was brought. One that was drawn here, and that the person may see, is known by its digest."""
+        digest = file.digest
         ours = await self._storage.images.by_file(digest, user_id=customer.user_id, guild_id=customer.guild_id)
         if ours is not None and await self._storage.files.exists(digest):
             picture = StartingPicture(digest=digest, width=ours.width, height=ours.height)
             return Brought(picture=picture, recipe=ours.recipe, image_id=ours.id)
-        upload = await self._intake.take_in(data)
+        upload = await self._intake.take_in(file)
         kept = await self._storage.files.write(upload.png)
         picture = StartingPicture(digest=kept, width=upload.width, height=upload.height)
         return Brought(picture=picture, recipe=upload.recipe)
@@ -149,17 +151,17 @@ class Uploads:
     async def mask(self, customer: Customer, file: discord.Attachment | str) -> Upload:
         """A mask that was attached, or put into a form, which tells its link. It is looked at, and not kept."""
         async with self.turn(customer):
-            data = await (self._fetched(file) if isinstance(file, str) else self.fetch(file))
-            return await self._intake.take_in(data)
+            with await (self._fetched(file) if isinstance(file, str) else self.fetch(file)) as fetched:
+                return await self._intake.take_in(fetched)
 
-    async def fetch(self, attachment: discord.Attachment) -> bytes:
-        """The file itself, as it was attached."""
+    async def fetch(self, attachment: discord.Attachment) -> PictureFile:
+        """The file itself, as it was attached; whoever called closes it."""
         limits = self._intake.limits
         if attachment.size > limits.file_bytes:
             raise UploadTooLarge(limit=limits.megabytes)
         return await self._fetched(attachment.url)
 
-    async def _fetched(self, link: str) -> bytes:
+    async def _fetched(self, link: str) -> PictureFile:
         return await fetch(self._cdn, address(link, self._cdn.hosts), megabytes=self._intake.limits.megabytes)
 
 

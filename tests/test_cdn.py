@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from bot.cdn import DISCORD_HOSTS, DiscordCdn, FetchFailed, LinkDead, LinkRefused, Reply, address, fetch
+from bot.cdn import DISCORD_HOSTS, Cdn, DiscordCdn, FetchFailed, LinkDead, LinkRefused, Reply, address, fetch
 from bot.picture_links import MessageLink, TwoPictures, take_link
 from generation.errors import RequestRejected
 from generation.intake.errors import UploadTooLarge
@@ -168,6 +169,14 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
+async def bytes_at(cdn: Cdn, url: URL) -> bytes:
+    with await fetch(cdn, url, megabytes=1) as file:
+        file.file.seek(0)
+        data = file.file.read()
+        assert file.digest == hashlib.sha256(data).hexdigest()
+    return data
+
+
 FIRST, SECOND = (f"https://{host}/attachments/1/2/a.png" for host in sorted(DISCORD_HOSTS))
 
 
@@ -175,7 +184,7 @@ FIRST, SECOND = (f"https://{host}/attachments/1/2/a.png" for host in sorted(DISC
 async def test_a_redirect_within_discord_is_followed(location: str) -> None:
     there = str(URL(FIRST).join(URL(location)))
     cdn = ScriptedCdn({FIRST: location, there: Reply(status=200, chunks=chunks(b"pic", b"ture"))})
-    assert await fetch(cdn, URL(FIRST), megabytes=1) == b"picture"
+    assert await bytes_at(cdn, URL(FIRST)) == b"picture"
     assert cdn.asked == [FIRST, there]
 
 
@@ -223,7 +232,7 @@ async def server(handler: Handler) -> AsyncIterator[URL]:
 
 async def fetched(handler: Handler, *, seconds: float = 10.0) -> bytes:
     async with server(handler) as url, DiscordCdn(seconds=seconds) as cdn:
-        return await fetch(cdn, url, megabytes=1)
+        return await bytes_at(cdn, url)
 
 
 async def test_a_file_is_fetched_without_cookies_or_tokens() -> None:
@@ -236,7 +245,7 @@ async def test_a_file_is_fetched_without_cookies_or_tokens() -> None:
         return response
 
     async with server(handler) as url, DiscordCdn() as cdn:
-        assert await fetch(cdn, url, megabytes=1) == await fetch(cdn, url, megabytes=1) == b"picture"
+        assert await bytes_at(cdn, url) == await bytes_at(cdn, url) == b"picture"
     assert not any("Cookie" in request.headers or "Authorization" in request.headers for request in seen)
 
 

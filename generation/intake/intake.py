@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -22,6 +24,7 @@ from generation.intake.errors import (
     UploadWrongType,
 )
 from generation.intake.limits import IntakeLimits
+from generation.intake.picture_file import PictureFile
 from generation.parameters import Parameters
 from generation.recipe import Recipe
 
@@ -57,29 +60,28 @@ class Intake:
         self.limits = limits or IntakeLimits()
         self._free = asyncio.Semaphore(AT_ONCE)
 
-    async def take_in(self, data: bytes) -> Upload:
-        """Check and normalise what somebody uploaded.
+    async def take_in(self, picture: PictureFile | bytes) -> Upload:
+        """Check and normalise what somebody uploaded: a file, which stays open, or its bytes.
 
         Raises one of `generation.intake.errors`. The child is gone when this returns, and inherits nothing: no
         environment, no files but the picture and the place for its answer.
         """
-        if len(data) > self.limits.file_bytes:
+        if isinstance(picture, bytes) and len(picture) > self.limits.file_bytes:
             raise UploadTooLarge(limit=self.limits.megabytes)
         async with self._free:
-            answer = await asyncio.to_thread(_ask_child, data, self.limits)
+            answer = await asyncio.to_thread(_ask_child, picture, self.limits)
         return _read(answer)
 
 
-def _ask_child(data: bytes, limits: IntakeLimits) -> bytes:
+def _ask_child(brought: PictureFile | bytes, limits: IntakeLimits) -> bytes:
     """What the child said. Raises `UploadUnreadable` if it died or was too slow."""
     sizes = (limits.pixels, limits.memory_bytes, limits.cpu_seconds, limits.result_bytes)
     # Files and no pipes: how much may be written to a file, the system itself can limit.
     with (
-        tempfile.TemporaryFile() as picture,
+        _opened(brought) as picture,
         tempfile.TemporaryFile() as answer,
         tempfile.TemporaryFile() as last_words,
     ):
-        picture.write(data)
         picture.seek(0)
         try:
             child = subprocess.run(
@@ -101,6 +103,16 @@ def _ask_child(data: bytes, limits: IntakeLimits) -> bytes:
             raise UploadUnreadable
         answer.seek(0)
         return answer.read()
+
+
+@contextmanager
+def _opened(brought: PictureFile | bytes) -> Iterator[IO[bytes]]:
+    if isinstance(brought, PictureFile):
+        yield brought.file
+        return
+    with PictureFile() as picture:
+        picture.append(brought)
+        yield picture.file
 
 
 def _read(answer: bytes) -> Upload:
