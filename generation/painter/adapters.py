@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from generation.catalogue import LoraSpec
 from generation.errors import ModelUnavailable
@@ -136,13 +135,9 @@ class Adapters:
     def _fits(self, place: Place, layer: Layer) -> bool:
         """Whether the model has that module. Raises `ValueError` where it has another shape there."""
         try:
-            weight = self._patches.weight(place)
+            shape = self._patches.weight(place).shape
         except AttributeError:
             return False
-        if type(weight) is not Tensor:
-            # What is added is smaller than the steps between eight-bit numbers, and would be rounded away.
-            raise ValueError("the model's weights are in eight bits (fp8), to which no LoRA can be added")
-        shape = weight.shape
         outputs, rank = layer.up.shape[:2]
         made = (outputs, *layer.down.shape[1:])
         # A 1 × 1 convolution is a linear layer by another name.

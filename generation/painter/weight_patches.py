@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from generation.painter.lora_weights import LoraWeights, Place
+from generation.painter.precision import set_numbers, unrounded
 
 
 class WeightPatches:
@@ -51,7 +52,7 @@ class WeightPatches:
                 weight = self.weight(place)
                 original = self._original(place, weight)
                 # In float32, and rounded once: a sum of several is as exact as one.
-                changed = original.to(self._device, torch.float32, copy=True)
+                changed = unrounded(self._module(place), original).to(self._device, torch.float32, copy=True)
                 own = (
                     changed.clone()
                     if any(lora[place].magnitude is not None for lora, _ in layers if place in lora)
@@ -61,7 +62,7 @@ class WeightPatches:
                     if place in lora:
                         lora[place].added_to(changed, own, strength)
                 self._patched.add(place)
-                weight.copy_(changed)
+                set_numbers(weight, changed)
         except BaseException:
             self._put_back(self._patched)
             raise
@@ -84,13 +85,16 @@ class WeightPatches:
 
     def weight(self, place: Place) -> Tensor:
         """A module's weight where it really is. Raises `AttributeError` where the pipeline has no such module."""
-        part, name = place
-        module = getattr(self._pipeline, part).get_submodule(name)
+        module = self._module(place)
         weight: Tensor = module.weight
         if weight.is_meta:
             # Accelerate's hooks keep it in main memory, and bring a copy while the module is at work.
             weight = _stored_by_hook(module)
         return weight.data
+
+    def _module(self, place: Place) -> Any:
+        part, name = place
+        return getattr(self._pipeline, part).get_submodule(name)
 
     def _put_back(self, places: Iterable[Place]) -> None:
         for place in list(places):

@@ -22,9 +22,10 @@ from generation.painter.devices import choose_placement
 from generation.painter.guidance import guided_steps
 from generation.painter.models import load_model
 from generation.painter.painter import Painter
-from generation.painter.precision import in_fp8, numbers_of, set_numbers, to_fp8
+from generation.painter.precision import in_fp8, set_numbers, to_fp8, unrounded
 from generation.painter.seamless import seamless
-from generation.recipe import Source
+from generation.recipe import LoraUse, Source
+from tests.painter.lora_files import save_lora
 from tests.painter.tiny_sdxl import build_pipeline, build_refiner, distance, paint, recipe, spec_for
 
 CUDA = torch.device("cuda")
@@ -270,17 +271,31 @@ class TestEightBits:
         to_fp8(model.text_to_image.unet)
         assert 0 < distance(paint(painter, tiny, recipe()).pictures[0], before) < 10
 
-    def test_weights_can_be_changed_and_put_back(self, model: Any) -> None:
+    def test_a_small_change_is_not_rounded_away(self, model: Any) -> None:
+        """It is less than the steps between eight-bit numbers, and shows in the mean of many."""
         layer = model.text_to_image.unet.mid_block.attentions[0].proj_in
+        before = layer.weight.detach().float()
         to_fp8(model.text_to_image.unet)
-        kept = layer.weight.detach().clone()
-        numbers = numbers_of(layer.weight).detach().float()
+        kept, rounded = layer.weight.detach().clone(), layer.weight.dequantize().float()
+        change = 0.01 * before
         with torch.no_grad():
-            set_numbers(layer.weight.data, 3 * numbers)
-        assert torch.allclose(numbers_of(layer.weight).float(), 3 * numbers, rtol=0.07, atol=0.01)
-        with torch.no_grad():
+            set_numbers(layer.weight.data, unrounded(layer, kept).float() + change)
+            share = ((layer.weight.dequantize().float() - rounded) * change).sum() / change.square().sum()
+            assert 0.5 < share < 1.5
             layer.weight.data.copy_(kept)
-        assert torch.equal(numbers_of(layer.weight).float(), numbers)
+        assert torch.equal(layer.weight.dequantize().float(), rounded)
+
+    def test_loras_are_added_to_them_and_taken_out_again(
+        self, model: Any, tiny: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        to_fp8(model.text_to_image.unet)
+        painter = Painter(PainterSettings(device="cpu", dtype="bfloat16"))
+        monkeypatch.setattr("generation.painter.held_models.load_model", lambda *_: model)
+        lora = save_lora(tmp_path, "look", seed=1)
+        before = paint(painter, tiny, recipe()).pictures[0]
+        with_lora = paint(painter, tiny, recipe(loras=(LoraUse(name="look"),)), loras=(lora,)).pictures[0]
+        assert distance(with_lora, before) > 1
+        assert paint(painter, tiny, recipe()).pictures[0].png == before.png
 
     def test_rows_of_zeros_stay_zeros(self, model: Any) -> None:
         """An empty negative prompt is all zeros, and its values in attention are, too."""
@@ -298,7 +313,7 @@ class TestEightBits:
     def test_plain_weights_take_numbers_as_they_are(self) -> None:
         weight, numbers = torch.zeros(2, 2), torch.ones(2, 2)
         set_numbers(weight, numbers)
-        assert torch.equal(numbers_of(weight), numbers)
+        assert torch.equal(weight, numbers)
 
 
 def test_the_tiny_model_has_layers_for_eight_bits() -> None:
