@@ -75,6 +75,7 @@ QUICK: dict[str, Any] = DRY_RUN | {
     "batch_variant": "eager",
     "distance_variants": ["eager", "fp8"],
     "cold_starts": False,
+    "shorten": 10,
 }
 
 

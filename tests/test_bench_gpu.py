@@ -65,15 +65,20 @@ def test_every_bar_is_one_of_what_is_measured() -> None:
     assert {"plain", "shipped", "eager", "fp8"} <= {"plain", *bench_gpu.FULL["variants"]}
 
 
+@pytest.fixture(scope="module")
+def work() -> Work:
+    """Of a picture by SDXL."""
+    return count_work(SDXL)
+
+
 class TestLimit:
-    def test_the_work_of_sdxl_is_what_its_configuration_says(self) -> None:
-        work = count_work(SDXL)
+    def test_the_work_of_sdxl_is_what_its_configuration_says(self, work: Work) -> None:
         assert work.unet == pytest.approx(6.761e12, rel=1e-3)
         assert work.decoder == pytest.approx(10.47e12, rel=1e-3)
         assert work.texts == pytest.approx(0.11e12, rel=0.02)
 
-    def test_what_it_comes_to_on_an_h200(self) -> None:
-        limit = Limit(work=count_work(SDXL), rate=790e12, eight_bits=None)
+    def test_what_it_comes_to_on_an_h200(self, work: Work) -> None:
+        limit = Limit(work=work, rate=790e12, eight_bits=None)
         assert limit.picture_seconds(30) == pytest.approx(0.527, abs=0.001)
         assert limit.picture_seconds(20) == pytest.approx(0.356, abs=0.001)
         assert limit.picture_seconds(4, rows=1) == pytest.approx(0.048, abs=0.001)
@@ -85,8 +90,8 @@ class TestLimit:
         assert limit.step_seconds(rows=1, fp8=True) == 7
         assert Limit(work=work, rate=1.0, eight_bits=None).step_seconds(rows=1, fp8=True) == 10
 
-    def test_the_model_for_a_trial_is_much_smaller(self) -> None:
-        assert count_work(SMALL).unet < count_work(MID).unet < count_work(SDXL).unet / 100
+    def test_the_model_for_a_trial_is_much_smaller(self, work: Work) -> None:
+        assert count_work(SMALL).unet < count_work(MID).unet < work.unet / 100
 
 
 def test_a_cold_start_paints_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ class _Bench:
         for count in plan.batches:
             model = self._model(max_batch=count)
             for steps in (LONG, SHORT):
-                recipes = squares(model, count, steps=steps)
+                recipes = squares(model, count, steps=self._steps(steps))
                 painter = partial(self._painter, plan.batch_variant, model)
                 self._batch(f"batch_{count}_images_per_second_{steps}", painter, recipes)
         for steps in (LONG, SHORT):
@@ -144,16 +144,16 @@ class _Bench:
 
         model = self._model(max_batch=self._best_batch)
         for steps in (LONG, SHORT):
-            recipes = squares(model, self._best_batch, steps=steps)
+            recipes = squares(model, self._best_batch, steps=self._steps(steps))
             self._batch(f"plain_images_per_second_{steps}", partial(plain_diffusers, self._settings, model), recipes)
-        recipes = squares(model, self._best_batch, steps=SHORT)
+        recipes = squares(model, self._best_batch, steps=self._steps(SHORT))
         self._batch(f"fp8_images_per_second_{SHORT}", partial(self._painter, "fp8", model), recipes)
         self._note_percent(f"fp8_images_per_second_{SHORT}", self._limit.picture_seconds(SHORT, fp8=True))
 
     def drafts(self) -> None:
         """A few steps without guidance, in the best batch."""
         model = self._model(max_batch=self._best_batch)
-        recipes = squares(model, self._best_batch, steps=DRAFT, guidance_scale=1.0)
+        recipes = squares(model, self._best_batch, steps=self._steps(DRAFT), guidance_scale=1.0)
         painter = partial(self._painter, self._plan.batch_variant, model)
         self._batch("draft_images_per_second", painter, recipes)
         self._note_percent("draft_images_per_second", self._limit.picture_seconds(DRAFT, rows=1))
@@ -177,14 +177,14 @@ class _Bench:
         )
         for key in ("cold_start_uncached_seconds", "cold_start_seconds"):
             _say("a cold start")
-            self._note(key, cold_start(settings, model, steps=LONG))
+            self._note(key, cold_start(settings, model, steps=self._steps(LONG)))
         _say("a cold start of plain diffusers")
-        self._note("plain_cold_start_seconds", cold_start(self._settings, model, steps=LONG, plain=True))
+        self._note("plain_cold_start_seconds", cold_start(self._settings, model, steps=self._steps(LONG), plain=True))
 
     def distances(self) -> None:
         """How far the variants' pictures of the embedded model are from those of the shipped settings, in 255ths."""
         model = ModelSpec(source=self._plan.pocket, **POCKET)
-        recipes = squares(model, DISTANCE_PICTURES, steps=SHORT)
+        recipes = squares(model, DISTANCE_PICTURES, steps=self._steps(SHORT))
         pictures: dict[str, list[Pixels]] = {}
         for name in dict.fromkeys(("shipped", *self._plan.distance_variants)):
             _say(f"distance of {name}")
@@ -205,7 +205,7 @@ class _Bench:
     def _single(self, name: str, make: Maker) -> None:
         _say(f"single pictures: {name}")
         device = self._placement.device
-        recipe = square(self._model(max_batch=1), "a red boat on the sea", steps=LONG)
+        recipe = square(self._model(max_batch=1), "a red boat on the sea", steps=self._steps(LONG))
         single: Single | None = None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -254,6 +254,9 @@ class _Bench:
 
     def _variant(self, name: str) -> PainterSettings:
         return variant(self._settings, name, self._attention)
+
+    def _steps(self, steps: int) -> int:
+        return max(2, steps // self._plan.shorten)  # from the first one's end to the last one's is measured
 
     def _best(self, keys: Iterable[str]) -> float | None:
         return max((value for key in keys if (value := self._number(key)) is not None), default=None)

@@ -15,7 +15,8 @@ class Plan:
     `batches` are how many pictures are tried at once, painted by `batch_variant`. Of each speed the median of `rounds`
     is taken, after one to warm up. Distances are measured on the embedded model, whose weights are at `pocket`, for
     each of `distance_variants`. `cold_starts`: whether fresh processes are timed, painting by `batch_variant`.
-    `needs_gpu`: whether to refuse to measure where there is none.
+    `needs_gpu`: whether to refuse to measure where there is none. `shorten` divides the steps, where nothing is to be
+    proved.
     """
 
     painter: PainterSettings
@@ -28,6 +29,7 @@ class Plan:
     distance_variants: tuple[str, ...]
     cold_starts: bool
     needs_gpu: bool
+    shorten: int = 1
 
     @classmethod
     def read(cls, text: str) -> Plan:

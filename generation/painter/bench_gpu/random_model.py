@@ -83,7 +83,7 @@ SDXL = Size(
     ),
 )
 MID = Size(
-    native_size=256,
+    native_size=128,
     channels=(64, 128, 256),
     transformer_layers=(1, 1, 3),
     size_embedding=64,
