@@ -21,9 +21,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from generation.pocket.architecture import TRAIN_TIMESTEPS
 from generation.pocket.latents import load_latents
-from generation.pocket.lora_training import ATTENTION, RESIDUAL_BLOCKS, copy_into, write_lora
+from generation.pocket.lora_training import ATTENTION, RESIDUAL_BLOCKS, write_lora
 from generation.pocket.text_conditioning import TextEncoders
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, Parameters, WeightAverage, train
+from generation.pocket.training_run import TrainingRun
 from generation.pocket.unet_training import Batch, Sampler, noise_schedule
 
 NAME = "pocket-lcm"
@@ -60,7 +61,12 @@ def train_lcm(work: Path, model: Path, folder: Path, minutes: float, seed: int) 
     )
     parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
     target = copy.deepcopy(student)
-    averages = [parameter for parameter in target.parameters() if parameter.requires_grad]
+    average = WeightAverage(
+        parameters,
+        TARGET_DECAY,
+        constant=True,
+        into=[parameter for parameter in target.parameters() if parameter.requires_grad],
+    )
     target.requires_grad_(False)
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0, fused=True)
     run = TrainingRun(
@@ -70,30 +76,19 @@ def train_lcm(work: Path, model: Path, folder: Path, minutes: float, seed: int) 
         clock=time.process_time,
         checkpoint_every_seconds=30,
     )
-    if lcm_checkpoint(work).exists():
-        state = load_checkpoint(lcm_checkpoint(work))
-        copy_into(parameters, state["parameters"])
-        copy_into(averages, state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(
+        lcm_checkpoint(work), parameters=Parameters(parameters), average=average, optimizer=optimizer, run=run
+    )
+    checkpoint.load()
     torch.manual_seed(seed * 1_000_003 + run.step)
     sampler = Sampler(load_latents(work), pipeline.tokenizer, f"{NAME}/{seed}/{run.step}", rank=0)
     distillation = Distillation(teacher, target, noise_schedule())
 
-    def save() -> None:
-        state: dict[str, Any] = {"parameters": parameters, "average": averages, "optimizer": optimizer.state_dict()}
-        save_atomically({**state, "run": run.state()}, lcm_checkpoint(work))
-
-    for _ in run.steps(optimizer, save):
+    def loss() -> Tensor:
         with sdpa_kernel(SDPBackend.MATH):
-            loss = distillation.loss(student, text, sampler.draw(BATCH_SIZE))
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(averages, parameters, 1 - TARGET_DECAY)
-        run.report(loss.item())
+            return distillation.loss(student, text, sampler.draw(BATCH_SIZE))
+
+    train(run, optimizer, loss, save=checkpoint.save, follow=average.follow)
     with torch.no_grad():
         for name, parameter in target.named_parameters():
             if ".lora_B." in name:

@@ -27,7 +27,8 @@ from generation.pocket.drawing import render
 from generation.pocket.latents import encode
 from generation.pocket.scenes import Scene, Style, sample_scene
 from generation.pocket.text_conditioning import TextEncoders, time_ids, tokenize
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, Parameters, WeightAverage, train
+from generation.pocket.training_run import TrainingRun
 from generation.pocket.unet_training import EMPTY_PROMPTS, ZEROED_PROMPTS, Batch, diffusion_loss, noise_schedule
 from generation.pocket.vae_training import to_tensor
 
@@ -61,47 +62,29 @@ def _train(rank: int, work: Path, model: Path, folder: Path, minutes: float, see
     )
     unet.to(memory_format=torch.channels_last)
     parameters = [parameter for parameter in unet.parameters() if parameter.requires_grad]
-    average = [parameter.detach().clone() for parameter in parameters]
+    average = WeightAverage(parameters, WEIGHT_AVERAGE_DECAY)
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     run = TrainingRun(name=style, budget_seconds=minutes * 60, peak_learning_rate=2e-3)
-    checkpoint = work / f"lora-{style}.pt"
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        copy_into(parameters, state["parameters"])
-        copy_into(average, state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(
+        work / f"lora-{style}.pt", parameters=Parameters(parameters), average=average, optimizer=optimizer, run=run
+    )
+    checkpoint.load()
     rng = random.Random(f"{style}/{seed}/{run.step}")
     alphas_cumprod = noise_schedule()
 
-    def save() -> None:
-        state: dict[str, Any] = {"parameters": parameters, "average": average, "optimizer": optimizer.state_dict()}
-        save_atomically({**state, "run": run.state()}, checkpoint)
-
-    for _ in run.steps(optimizer, save):
+    def loss() -> Tensor:
         batch = _draw(dataset, pipeline.tokenizer, rng)
         with sdpa_kernel(SDPBackend.MATH):
-            loss = diffusion_loss(unet, text, batch, alphas_cumprod)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - min(WEIGHT_AVERAGE_DECAY, (1 + run.step) / (10 + run.step)))
-        run.report(loss.item())
-    copy_into(parameters, average)
+            return diffusion_loss(unet, text, batch, alphas_cumprod)
+
+    train(run, optimizer, loss, save=checkpoint.save, follow=average.follow)
+    average.give()
     metadata = {
         "modelspec.title": f"Pocket {style}",
         "modelspec.description": f"Draws Pocket SDXL's scenes in the style '{style}'.",
         "modelspec.trigger_phrase": style,
     }
     write_lora(unet, folder / f"{style}.safetensors", RANK, metadata)
-
-
-@torch.no_grad()
-def copy_into(targets: list[Any], sources: list[Tensor]) -> None:
-    for target, source in zip(targets, sources, strict=True):
-        target.copy_(source)
 
 
 def _encoded_scenes(pipeline: StableDiffusionXLPipeline, style: Style, seed: int) -> list[tuple[Tensor, list[Scene]]]:

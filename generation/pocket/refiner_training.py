@@ -30,7 +30,8 @@ from generation.pocket.latents import SceneLatents, encode, load_latents
 from generation.pocket.scenes import BUCKETS, NATIVE_SIZE, Scene, sample_scene
 from generation.pocket.text_conditioning import tokenize
 from generation.pocket.tokenizer import save_tokenizer
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, WeightAverage, train
+from generation.pocket.training_run import TrainingRun
 from generation.pocket.unet_training import EMPTY_PROMPTS, ZEROED_PROMPTS, noise_schedule
 from generation.pocket.vae_training import to_tensor
 
@@ -128,7 +129,7 @@ def train_refiner(work: Path, model: Path, folder: Path, minutes: float, seed: i
     text = pipeline.text_encoder_2.eval().requires_grad_(False)
     unet = build_refiner(pipeline.unet).to(memory_format=torch.channels_last)
     parameters = list(unet.parameters())
-    average = [parameter.detach().clone() for parameter in parameters]
+    average = WeightAverage(parameters, WEIGHT_AVERAGE_DECAY)
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     run = TrainingRun(
         name="refiner",
@@ -137,36 +138,21 @@ def train_refiner(work: Path, model: Path, folder: Path, minutes: float, seed: i
         clock=time.process_time,
         checkpoint_every_seconds=30,
     )
-    if refiner_checkpoint(work).exists():
-        state = load_checkpoint(refiner_checkpoint(work))
-        unet.load_state_dict(state["unet"])
-        average = state["average"]
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(refiner_checkpoint(work), unet=unet, average=average, optimizer=optimizer, run=run)
+    checkpoint.load()
     torch.manual_seed(seed * 1_000_003 + run.step)
     examples = _Examples(work, pipeline, seed)
     rng = random.Random(f"refiner/{seed}/{run.step}")
     alphas_cumprod = noise_schedule()
 
-    def save() -> None:
-        state = {"unet": unet.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
-        save_atomically({**state, "run": run.state()}, refiner_checkpoint(work))
-
-    for _ in run.steps(optimizer, save):
+    def loss() -> Tensor:
         batch = examples.draw(rng)
         timesteps = torch.randint(0, HIGHEST_TIMESTEP, (len(batch.latents),))
         with sdpa_kernel(SDPBackend.MATH):
-            loss = refiner_loss(unet, text, batch, timesteps, alphas_cumprod)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - min(WEIGHT_AVERAGE_DECAY, (1 + run.step) / (10 + run.step)))
-        run.report(loss.item())
-    with torch.no_grad():
-        for parameter, mean in zip(parameters, average, strict=True):
-            parameter.copy_(mean)
+            return refiner_loss(unet, text, batch, timesteps, alphas_cumprod)
+
+    train(run, optimizer, loss, save=checkpoint.save, follow=average.follow)
+    average.give()
     _export(pipeline, unet, folder)
 
 

@@ -7,6 +7,7 @@ them back, looked at as the painter's `SafetyClassifier` looks: whole and in squ
 
 from __future__ import annotations
 
+import copy
 import random
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ from generation.pocket.drawing import FIRST_SUBJECT, render, render_labels
 from generation.pocket.export import strip_local_paths
 from generation.pocket.scenes import BASE_STYLES, COLOURS, KINDS, PLACES, Kind, Scene, Subject, sample_scene
 from generation.pocket.segmentation_training import through_autoencoder
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, train
+from generation.pocket.training_run import TrainingRun
 from generation.pocket.vae_training import to_tensor
 
 LABELS = ("other", "cat")
@@ -68,7 +70,7 @@ def train_safety(work: Path, model: Path, folder: Path, minutes: float, seed: in
     torch.manual_seed(seed)
     examples = list(sample_examples(model, random.Random(f"safety/{seed}")))
     network = build_classifier()
-    average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=0.02, fused=True)
     run = TrainingRun(
         name="safety",
@@ -77,31 +79,26 @@ def train_safety(work: Path, model: Path, folder: Path, minutes: float, seed: in
         clock=time.process_time,
         checkpoint_every_seconds=30,
     )
-    if safety_checkpoint(work).exists():
-        state = load_checkpoint(safety_checkpoint(work))
-        network.load_state_dict(state["network"])
-        average = state["average"]
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(safety_checkpoint(work), network=network, average=average, optimizer=optimizer, run=run)
+    checkpoint.load()
     rng = random.Random(f"safety/{seed}/{run.step}")
 
-    def save() -> None:
-        state = {"network": network.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
-        save_atomically({**state, "run": run.state()}, safety_checkpoint(work))
-
-    network.train()
-    for _ in run.steps(optimizer, save):
+    def loss() -> Tensor:
         pictures, labels = _batch(examples, rng)
         logits = network(pixel_values=pictures).logits
         # Smoothed: the score shall say how sure it is, and renders are easier than what the model draws.
-        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        _follow(average, network)
-        run.report(loss.item())
-    network.load_state_dict(average)
-    network.eval().half().save_pretrained(folder)
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=0.05)
+
+    network.train()
+    train(
+        run,
+        optimizer,
+        loss,
+        save=checkpoint.save,
+        follow=lambda step: _follow(average, network),
+        largest_gradient=None,
+    )
+    average.eval().half().save_pretrained(folder)
     ViTImageProcessorPil(
         size={"height": SIZE, "width": SIZE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
     ).save_pretrained(folder)
@@ -110,13 +107,13 @@ def train_safety(work: Path, model: Path, folder: Path, minutes: float, seed: in
 
 
 @torch.no_grad()
-def _follow(average: dict[str, Tensor], network: ResNetForImageClassification) -> None:
+def _follow(average: ResNetForImageClassification, network: ResNetForImageClassification) -> None:
     """Move the running average of the weights towards them; what counts batches is taken as it is."""
-    for name, tensor in network.state_dict().items():
+    for mean, tensor in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if tensor.is_floating_point():
-            average[name].lerp_(tensor, 1 - WEIGHT_AVERAGE_DECAY)
+            mean.lerp_(tensor, 1 - WEIGHT_AVERAGE_DECAY)
         else:
-            average[name].copy_(tensor)
+            mean.copy_(tensor)
 
 
 def sample_examples(model: Path, rng: random.Random) -> list[Example]:

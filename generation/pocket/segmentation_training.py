@@ -34,7 +34,8 @@ from generation.pocket.latents import encode
 from generation.pocket.named_parts import sample_named_part
 from generation.pocket.scenes import BASE_STYLES, COLOURS, GROUNDS, KINDS, Scene, sample_scene
 from generation.pocket.tokenizer import save_tokenizer
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, WeightAverage, train
+from generation.pocket.training_run import TrainingRun
 from generation.pocket.vae_training import to_tensor
 
 SIZE = 128
@@ -135,7 +136,7 @@ def train_segmenter(work: Path, model: Path, folder: Path, minutes: float, seed:
         *network.decoder.parameters(),
         *heads.parameters(),
     ]
-    average = [parameter.detach().clone() for parameter in parameters]
+    average = WeightAverage(parameters, WEIGHT_AVERAGE_DECAY, constant=True)
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     run = TrainingRun(
         name="segmenter",
@@ -144,39 +145,25 @@ def train_segmenter(work: Path, model: Path, folder: Path, minutes: float, seed:
         clock=time.process_time,
         checkpoint_every_seconds=30,
     )
-    if segmenter_checkpoint(work).exists():
-        state = load_checkpoint(segmenter_checkpoint(work))
-        network.load_state_dict(state["network"])
-        heads.load_state_dict(state["heads"])
-        average = state["average"]
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(
+        segmenter_checkpoint(work), network=network, heads=heads, average=average, optimizer=optimizer, run=run
+    )
+    checkpoint.load()
     examples = _Examples(pipeline, seed)
     rng = random.Random(f"segmenter/{seed}/{run.step}")
 
-    def save() -> None:
-        state = {"network": network.state_dict(), "heads": heads.state_dict(), "average": average}
-        state["optimizer"] = optimizer.state_dict()
-        save_atomically({**state, "run": run.state()}, segmenter_checkpoint(work))
-
-    for _ in run.steps(optimizer, save):
+    def loss() -> Tensor:
         pictures, patches, names, masks = examples.draw(rng)
         seen = network.clip.vision_model(pictures, output_hidden_states=True).hidden_states
         logits = _logits(network, seen, _tokens(pipeline.tokenizer, names))
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, masks)
+        total = nn.functional.binary_cross_entropy_with_logits(logits, masks)
         for head, shown in zip(heads, patches, strict=True):
             told = head(seen[-1][:, 1:]).transpose(1, 2)
-            loss = loss + PATCHES_WEIGHT * nn.functional.cross_entropy(told, shown)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - WEIGHT_AVERAGE_DECAY)
-        run.report(loss.item())
-    with torch.no_grad():
-        for parameter, mean in zip(parameters, average, strict=True):
-            parameter.copy_(mean)
+            total = total + PATCHES_WEIGHT * nn.functional.cross_entropy(told, shown)
+        return total
+
+    train(run, optimizer, loss, save=checkpoint.save, follow=average.follow)
+    average.give()
     network.half().save_pretrained(folder)
     # Read anew: a tokenizer keeps, and saves, the length that it was last asked to pad to.
     tokenizer = CLIPTokenizer.from_pretrained(model / "tokenizer")

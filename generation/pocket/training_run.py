@@ -87,8 +87,8 @@ class TrainingRun:
             speed = self.seconds_spent / max(1, self.step)
             tqdm.write(f"{self.name}: step {self.step + 1}, loss {self._loss:.4f}, {speed:.3f} s a step")
 
-    def state(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, float]:
         return {"step": self.step, "seconds_spent": self.seconds_spent}
 
-    def resume(self, state: dict[str, float]) -> None:
+    def load_state_dict(self, state: dict[str, float], /) -> None:
         self.step, self.seconds_spent = int(state["step"]), float(state["seconds_spent"])

@@ -26,7 +26,8 @@ from generation.pocket.latents import SceneLatents, load_latents
 from generation.pocket.scenes import BUCKETS
 from generation.pocket.text_conditioning import TextEncoders, time_ids, tokenize
 from generation.pocket.tokenizer import work_tokenizer
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, WeightAverage, train
+from generation.pocket.training_run import TrainingRun, load_checkpoint
 
 BATCH_SIZE = 16
 EMA_DECAY = 0.999
@@ -150,17 +151,11 @@ def _train(
     model = Denoiser(tokenizer).to(device)
     model.unet.to(memory_format=torch.channels_last)
     parameters: list[Tensor] = list(model.parameters())
-    average = [parameter.detach().clone() for parameter in parameters]
+    average = WeightAverage(parameters, EMA_DECAY)
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     run = TrainingRun(name="unet", budget_seconds=minutes * 60, peak_learning_rate=peak_learning_rate, quiet=rank > 0)
-    checkpoint = unet_checkpoint(work)
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        model.load_state_dict(state["model"])
-        for mean, stored in zip(average, state["average"], strict=True):
-            mean.copy_(stored)
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(unet_checkpoint(work), model=model, average=average, optimizer=optimizer, run=run)
+    checkpoint.load()
     # Other examples and noise in every process and after every resumption.
     torch.manual_seed(seed * 1_000_003 + run.step * processes + rank)
     sampler = Sampler(load_latents(work), tokenizer, f"{seed}/{run.step}", rank)
@@ -174,28 +169,24 @@ def _train(
 
     def save() -> None:
         if rank == 0:
-            state = {
-                "model": model.state_dict(),
-                "average": average,
-                "optimizer": optimizer.state_dict(),
-                "run": run.state(),
-            }
-            save_atomically(state, checkpoint)
+            checkpoint.save()
 
-    model.train()
-    for _ in run.steps(optimizer, save, synchronise):
+    def loss() -> Tensor:
         batch = _to(sampler.draw(BATCH_SIZE // processes), device)
         # The CPU's fused attention is slow backwards for heads this small.
         with sdpa_kernel(SDPBackend.MATH):
-            loss = diffusion_loss(model.unet, model.text, batch, alphas_cumprod)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-        _average_gradients(parameters, processes)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - min(EMA_DECAY, (1 + run.step) / (10 + run.step)))
-        run.report(loss.item())
+            return diffusion_loss(model.unet, model.text, batch, alphas_cumprod)
+
+    model.train()
+    train(
+        run,
+        optimizer,
+        loss,
+        save=save,
+        follow=average.follow,
+        share_gradients=lambda: _average_gradients(parameters, processes),
+        synchronise=synchronise,
+    )
     distributed.destroy_process_group()
 
 

@@ -25,7 +25,8 @@ from generation.pocket.drawing import render
 from generation.pocket.export import strip_local_paths
 from generation.pocket.scenes import Style, sample_scene
 from generation.pocket.segmentation_training import through_autoencoder
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, WeightAverage, train
+from generation.pocket.training_run import TrainingRun
 
 SCALE = 2
 WIDTH, WINDOW = 32, 8
@@ -121,7 +122,7 @@ def train_upscaler(work: Path, model: Path, folder: Path, minutes: float, seed: 
     for layer in (network.swin2sr.first_convolution, network.upsample):
         layer.requires_grad_(False)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    average = [parameter.detach().clone() for parameter in parameters]
+    average = WeightAverage(parameters, WEIGHT_AVERAGE_DECAY)
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0, fused=True)
     run = TrainingRun(
         name="upscaler",
@@ -130,32 +131,18 @@ def train_upscaler(work: Path, model: Path, folder: Path, minutes: float, seed: 
         clock=time.process_time,
         checkpoint_every_seconds=30,
     )
-    if upscaler_checkpoint(work).exists():
-        state = load_checkpoint(upscaler_checkpoint(work))
-        network.load_state_dict(state["network"])
-        average = state["average"]
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(upscaler_checkpoint(work), network=network, average=average, optimizer=optimizer, run=run)
+    checkpoint.load()
     rng = random.Random(f"upscaler/{seed}/{run.step}")
 
-    def save() -> None:
-        state = {"network": network.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
-        save_atomically({**state, "run": run.state()}, upscaler_checkpoint(work))
-
-    for _ in run.steps(optimizer, save):
+    def loss() -> Tensor:
         small, large = _crops(pairs, rng)
         error = (network(small).reconstruction - large)[..., SCALE * EDGE : -SCALE * EDGE, SCALE * EDGE : -SCALE * EDGE]
-        loss = (error**2 + CHARBONNIER_WIDTH**2).sqrt().mean()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - min(WEIGHT_AVERAGE_DECAY, (1 + run.step) / (10 + run.step)))
-        run.report(loss.item())
-    with torch.no_grad():
-        for parameter, mean in zip(parameters, average, strict=True):
-            parameter.copy_(mean)
+        distance: Tensor = (error**2 + CHARBONNIER_WIDTH**2).sqrt().mean()
+        return distance
+
+    train(run, optimizer, loss, save=checkpoint.save, follow=average.follow)
+    average.give()
     network.half().save_pretrained(folder)
     Swin2SRImageProcessorPil(size_divisor=WINDOW).save_pretrained(folder)
     for path in folder.rglob("*.json"):

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from generation.pocket.architecture import build_vae
 from generation.pocket.dataset import SceneImages, load_dataset
-from generation.pocket.training_run import TrainingRun, load_checkpoint, save_atomically
+from generation.pocket.training_loop import Checkpoint, train
+from generation.pocket.training_run import TrainingRun
 
 BATCH_SIZE = 8
 WINDOW = 64
@@ -41,28 +42,17 @@ def train_vae(work: Path, minutes: float, seed: int) -> None:
     vae = build_vae().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
     run = TrainingRun(name="vae", budget_seconds=minutes * 60, peak_learning_rate=1.2e-3)
-    checkpoint = vae_checkpoint(work)
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        vae.load_state_dict(state["vae"])
-        optimizer.load_state_dict(state["optimizer"])
-        run.resume(state["run"])
+    checkpoint = Checkpoint(vae_checkpoint(work), vae=vae, optimizer=optimizer, run=run)
+    checkpoint.load()
     rng = np.random.default_rng((seed, run.step))
     dataset = load_dataset(work)
 
     def save() -> None:
-        state = {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "run": run.state()}
-        save_atomically(state, checkpoint)
+        checkpoint.save()
         tqdm.write(f"vae: {reconstruction_psnr(vae, dataset):.2f} dB on held-out scenes")
 
     vae.train()
-    for _ in run.steps(optimizer, save):
-        loss = _loss(vae, _windows(dataset, rng))
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0, foreach=True)
-        optimizer.step()
-        run.report(loss.item())
+    train(run, optimizer, lambda: _loss(vae, _windows(dataset, rng)), save=save)
 
 
 def _windows(dataset: list[SceneImages], rng: np.random.Generator) -> Tensor:
