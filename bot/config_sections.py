@@ -109,6 +109,9 @@ class GenerationSection(Section):
     ] = ("auto",)  # fmt: skip
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     vram: Literal["full", "medium", "low"] = "full"
+    models_on_device_gigabytes: Annotated[Number, Field(ge=0, le=10_000)] = 0.0
+    models_in_memory_gigabytes: Annotated[Number, Field(ge=0, le=10_000)] = 0.0
+    overlap: Literal["auto", "on", "off"] = "auto"
     channels_last: bool = False
     attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
     compile: Literal["off", "blocks", "unet", "graphs"] = "off"
@@ -139,6 +142,9 @@ class GenerationSection(Section):
                 threads=self.threads or None,
                 upscaler=self.upscaler,
                 segmenter=self.segmenter,
+                models_on_device_gigabytes=self.models_on_device_gigabytes,
+                models_in_memory_gigabytes=self.models_in_memory_gigabytes,
+                overlap=self.overlap,
                 channels_last=self.channels_last,
                 attention=self.attention,
                 compile=self.compile,

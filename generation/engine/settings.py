@@ -24,8 +24,8 @@ class PainterSettings:
     the ESRGAN family), `segmenter` where one that finds things by words is (CLIPSeg); '' for none. `classifier` is
     where an image classifier is (a transformers folder or id), which gives each finished picture a score for its label
     `classifier_label`; '' for none. `overlap` says whether pictures are decoded, looked at and written to files while
-    the next batch is denoised ("auto": on CUDA). Models that were used last are kept in `device_gigabytes` of the
-    device and `memory_gigabytes` of main memory; 0: only the one at work.
+    the next batch is denoised ("auto": on CUDA). Models that were used last are kept in `models_on_device_gigabytes` of
+    the device and `models_in_memory_gigabytes` of main memory; 0: only the one at work.
 
     What follows is faster and moves pixels a little, so it is off: `channels_last` lays the UNet out as tensor cores
     want it, `attention` names the kernel that is tried first, `compile` says how much of the UNet is compiled
@@ -45,8 +45,8 @@ class PainterSettings:
     classifier: str = ""
     classifier_label: str = ""
     overlap: OnOff = "auto"
-    device_gigabytes: float = 0.0
-    memory_gigabytes: float = 0.0
+    models_on_device_gigabytes: float = 0.0
+    models_in_memory_gigabytes: float = 0.0
     channels_last: bool = False
     attention: AttentionKernel = "auto"
     compile: Compile = "off"

@@ -45,7 +45,7 @@ class HeldModels:
     def __init__(
         self, settings: PainterSettings, placement: Placement, *, before_leaving: Callable[[], None] = lambda: None
     ) -> None:
-        """`settings.device_gigabytes` may be filled on the device, `settings.memory_gigabytes` in main memory.
+        """`settings.models_on_device_gigabytes` may be filled on the device, `settings.models_in_memory_gigabytes` in main memory.
 
         Where the weights lie in main memory anyway, on the CPU or to save memory of the device, the second alone
         counts. `before_leaving` is called before weights leave their place: nobody may be working with them then.
@@ -53,10 +53,10 @@ class HeldModels:
         self._placement = placement
         self._before_leaving = before_leaving
         apart = has_memory_of_its_own(placement.device) and placement.vram == "full"
-        self._device_bytes = round((settings.device_gigabytes if apart else settings.memory_gigabytes) * GIGABYTE)
+        self._device_bytes = round((settings.models_on_device_gigabytes if apart else settings.models_in_memory_gigabytes) * GIGABYTE)
         # A graph that CUDA replays knows where the weights lie.
         movable = apart and settings.compile != "graphs"
-        self._waiting_bytes = round(settings.memory_gigabytes * GIGABYTE) if movable else 0
+        self._waiting_bytes = round(settings.models_in_memory_gigabytes * GIGABYTE) if movable else 0
         self._held: dict[str, _Held] = {}  # by name, least recently used first
         self._log = structlog.get_logger(__name__)
 
@@ -145,21 +145,21 @@ class HeldModels:
         held.model.adapters.take_out()
         if not held.waiting:
             held.waiting = [(tensor, _in_main_memory(tensor)) for tensor in _tensors(held)]
-        for tensor, waiting in held.waiting:
-            tensor.data = waiting
+        for tensor, copy in held.waiting:
+            tensor.data = copy
         held.on_device = False
         self._log.info("model_set_aside", model=name)
-        waiting = [each for each in self._held.values() if each.waiting]
-        while sum(each.nbytes for each in waiting) > self._waiting_bytes:
-            oldest = waiting.pop(0)
+        in_memory = [each for each in self._held.values() if each.waiting]
+        while sum(each.nbytes for each in in_memory) > self._waiting_bytes:
+            oldest = in_memory.pop(0)
             oldest.waiting = []
             if not oldest.on_device:
                 del self._held[oldest.model.spec.name]
 
     def _bring_back(self, held: _Held) -> None:
         # What waits stays there: weights do not change but by LoRAs, and those are taken out before.
-        for tensor, waiting in held.waiting:
-            tensor.data = waiting.to(self._placement.device, non_blocking=True)
+        for tensor, copy in held.waiting:
+            tensor.data = copy.to(self._placement.device, non_blocking=True)
         held.on_device = True
 
     def _free(self) -> None:

@@ -69,7 +69,7 @@ class TestInMainMemory:
     def test_those_used_last_stay_as_far_as_the_budget_goes(
         self, specs: dict[str, ModelSpec], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        painter = Painter(PainterSettings(device="cpu", memory_gigabytes=gigabytes(2.5)))
+        painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=gigabytes(2.5)))
         first = {name: picture(painter, specs, name) for name in ("a", "b")}
         assert first["a"] != first["b"]
         assert painter._models.names == ("a", "b")
@@ -82,14 +82,14 @@ class TestInMainMemory:
         assert painter._models.names == ("c", "b")
 
     def test_another_model_of_the_same_name_is_loaded(self, specs: dict[str, ModelSpec]) -> None:
-        painter = Painter(PainterSettings(device="cpu", memory_gigabytes=1))
+        painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=1))
         renamed = {"a": spec_for(specs["b"].source, name="a")}
         old = picture(painter, specs, "a")
         assert picture(painter, renamed, "a") != old
         assert painter._models.names == ("a",)
 
     def test_one_that_cannot_be_loaded_does_not_spoil_the_others(self, specs: dict[str, ModelSpec]) -> None:
-        painter = Painter(PainterSettings(device="cpu", memory_gigabytes=1))
+        painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=1))
         before = picture(painter, specs, "a")
         with pytest.raises(ModelUnavailable):
             painter.load(spec_for("/nowhere", name="b"))
@@ -97,7 +97,7 @@ class TestInMainMemory:
         assert picture(painter, specs, "a") == before
 
     def test_its_loras_stay_with_a_model_that_stays(self, specs: dict[str, ModelSpec], lora: LoraSpec) -> None:
-        painter = Painter(PainterSettings(device="cpu", memory_gigabytes=1))
+        painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=1))
         plain = picture(painter, specs, "a")
         paint(painter, specs["a"], recipe(model="a", loras=(LoraUse(name="words"),)), loras=(lora,))
         picture(painter, specs, "b")
@@ -109,7 +109,7 @@ class TestBesideTheDevice:
 
     @pytest.fixture
     def painter(self, monkeypatch: pytest.MonkeyPatch) -> Painter:
-        settings = PainterSettings(device="cpu", device_gigabytes=gigabytes(1.5), memory_gigabytes=gigabytes(2.5))
+        settings = PainterSettings(device="cpu", models_on_device_gigabytes=gigabytes(1.5), models_in_memory_gigabytes=gigabytes(2.5))
         painter = Painter(settings)
         monkeypatch.setattr("generation.painter.held_models.has_memory_of_its_own", lambda device: True)
         placement = Placement(device=torch.device("cpu"), dtype=torch.float32, vram="full")
@@ -173,6 +173,6 @@ def _not_again(*_: object) -> None:
 
 
 def test_the_one_at_work_stays_whatever_the_budget(specs: dict[str, ModelSpec]) -> None:
-    painter = Painter(PainterSettings(device="cpu", memory_gigabytes=gigabytes(0.1)))
+    painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=gigabytes(0.1)))
     painter.load(specs["a"])
     assert painter._models.names == ("a",)
