@@ -38,6 +38,7 @@ from bot.messages import load_messages
 from bot.metrics import Health, Metrics, serve_metrics
 from bot.moderator_notices import ModeratorNotices
 from bot.orders import Orders
+from bot.other_workers import OtherWorkers
 from bot.owners import Owners
 from bot.pauses import Pauses
 from bot.personal_data import PersonalDataDesk
@@ -218,10 +219,13 @@ async def open_app(
             metrics=metrics,
             clock=clock,
         )
+        others = OtherWorkers(clock)
         relay = Relay(
             courier=courier,
             shards=shards,
             wakeups=storage.wakeups,
+            others=others,
+            workers=engine.workers,
             moved=lambda job_ids: dispatcher.moved_elsewhere(job_ids),
             pauses_changed=lambda: pauses.look_again(),
         )
@@ -237,6 +241,7 @@ async def open_app(
             on_blocked=notices.blocked,
             shared=storage.wakeups.shared,
             on_elsewhere=relay.changed_elsewhere,
+            other_workers=others.now,
         )
         pauses = Pauses(storage.rulebook, dispatcher, storage.wakeups)
         standing = partial(

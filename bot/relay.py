@@ -2,23 +2,28 @@
 
 What our workers do for servers of ours goes to the courier. What they do for others' is told to the other bots by
 wake-ups: progress, latest wins, at most once a second for each job; starts and ends are told by the database itself.
-What others did to jobs of servers of ours goes to the courier too.
+What others did to jobs of servers of ours goes to the courier too. All bots tell each other which workers they have.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
+import structlog
+
+from bot.other_workers import TOLD_EVERY, OtherWorkers, read_workers, write_workers
 from generation.queue.listener import JobProgress
+from generation.queue.waiting import comes_within
 
 if TYPE_CHECKING:
     from bot.delivery import Courier
     from bot.shards import Shards
+    from generation.engine.protocol import WorkerInfo
     from generation.job import Job
     from storage.wakeups import Wakeups
 
@@ -29,7 +34,8 @@ PAUSES = "pauses"
 class Relay:
     """Implements `generation.queue.listener.QueueListener` and `storage.wakeups.Hearer`. All on one event loop.
 
-    `moved(job_ids)` is the queue's: these jobs were changed elsewhere. `pauses_changed()`: servers were, in storage.
+    `others` are other bots' workers, `workers()` our own. `moved(job_ids)` is the queue's: these jobs were changed
+    elsewhere. `pauses_changed()`: servers were paused or resumed, in storage.
     """
 
     def __init__(
@@ -38,12 +44,16 @@ class Relay:
         courier: Courier,
         shards: Shards,
         wakeups: Wakeups,
+        others: OtherWorkers,
+        workers: Callable[[], Sequence[WorkerInfo]],
         moved: Callable[[Collection[int] | None], None],
         pauses_changed: Callable[[], None],
     ) -> None:
         self._courier = courier
         self._shards = shards
         self._wakeups = wakeups
+        self._other_workers = others
+        self._workers = workers
         self._moved = moved
         self._pauses_changed = pauses_changed
         self._others: set[int] = set()  # jobs that we draw for other bots' servers
@@ -90,15 +100,28 @@ class Relay:
     def was_told(self, text: str) -> None:
         if text == PAUSES:
             self._pauses_changed()
-        elif (told := read_progress(text)) is not None:
-            self._courier.job_progress(*told)
+            return
+        try:
+            told = json.loads(text)
+            if isinstance(told, dict):
+                self._other_workers.hear(read_workers(told))
+            else:
+                self._courier.job_progress(*read_progress(told))
+        except (ValueError, TypeError):  # another version of us has something else to tell
+            structlog.get_logger(__name__).debug("not_understood", told=text[:100])
 
     # Its own life.
 
     async def run(self) -> None:
-        """Tell other bots how far their jobs are, until cancelled."""
+        """Tell other bots how far their jobs are and what workers we have, until cancelled."""
+        if not self._wakeups.shared:
+            return
+        told_at = float("-inf")
         while True:
-            await self._new.wait()
+            if time.perf_counter() - told_at >= TOLD_EVERY:
+                told_at = time.perf_counter()
+                await self._wakeups.tell(write_workers(self._workers()))
+            await comes_within(TOLD_EVERY, self._new)
             self._new.clear()
             latest, self._latest = self._latest, {}
             for job_id, progress in latest.items():
@@ -112,16 +135,13 @@ def write_progress(job_id: int, progress: JobProgress) -> str:
     return json.dumps([job_id, progress.step, progress.steps, round(progress.seconds_left, 1), previews])
 
 
-def read_progress(text: str) -> tuple[int, JobProgress] | None:
-    """A job and how far it is; None: another version of us has told something else."""
-    try:
-        job_id, step, steps, seconds_left, previews = json.loads(text)
-        progress = JobProgress(
-            step=int(step),
-            steps=int(steps),
-            previews=tuple(base64.b64decode(preview, validate=True) for preview in previews),
-            seconds_left=float(seconds_left),
-        )
-        return int(job_id), progress
-    except (ValueError, TypeError, binascii.Error):
-        return None
+def read_progress(told: Sequence[Any]) -> tuple[int, JobProgress]:
+    """A job and how far it is. Raises `ValueError` or `TypeError` for what another version of us has told."""
+    job_id, step, steps, seconds_left, previews = told
+    progress = JobProgress(
+        step=int(step),
+        steps=int(steps),
+        previews=tuple(base64.b64decode(preview, validate=True) for preview in previews),
+        seconds_left=float(seconds_left),
+    )
+    return int(job_id), progress

@@ -53,11 +53,12 @@ class Dispatcher:
         on_blocked: OnBlocked | None = None,
         shared: bool = False,
         on_elsewhere: Callable[[Job], None] = lambda job: None,
+        other_workers: Callable[[], Sequence[WorkerInfo]] = tuple,
     ) -> None:
         """`safety` is what the workers' image classifier decides about, None where they have none.
 
         `shared`: other programs work with the same store. `on_elsewhere` is called on the event loop with each job that
-        one of them starts or ends, as it is then, perhaps more than once.
+        one of them starts or ends, as it is then, perhaps more than once; `other_workers` are theirs, for the outlooks.
         """
         self._store = store
         self._engine = engine
@@ -85,7 +86,7 @@ class Dispatcher:
         self._outlooks = Outlooks(
             queue=self._queue,
             running=self._running,
-            workers=engine.workers,
+            workers=lambda: [*engine.workers(), *other_workers()],
             speeds=self._speeds,
             clock=clock,
             gathering=self._gathering.seconds_left,

@@ -125,7 +125,8 @@ class Elsewhere:
         """What is believed here and is not so. Each such job is then looked at by itself."""
         waiting = set(await self._store.waiting_ids())
         believed = {job.id for job in self._queue.waiting()}
-        self._heard |= (waiting ^ believed) - self._picked()
+        # What we draw was perhaps called off elsewhere, or its lease is another's.
+        self._heard |= (waiting ^ believed) | self._picked()
         self._heard.update(self._gone)
         self._heard.update(job.id for job in await self._store.running() if not self._is_ours(job))
 

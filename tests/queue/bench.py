@@ -63,6 +63,7 @@ class Ear:
     ended: list[Job] = field(default_factory=list)
     progress: list[tuple[int, JobProgress]] = field(default_factory=list)
     changes: int = 0
+    heard: list[Job] = field(default_factory=list)  # of another program's doing
 
     def job_started(self, job: Job) -> None:
         self.started.append(job)
@@ -108,11 +109,13 @@ def new_bench(
     settings: QueueSettings = QUICK,
     store: MemoryStore | None = None,
     safety: SafetyPolicy | None = None,
+    instance: str = "here",
+    shared: bool = False,
 ) -> Bench:
-    """Everything made, nothing started."""
+    """Everything made, nothing started. `shared`: another bench has the same store."""
     clock = SystemClock()
     store = store or MemoryStore(clock)
-    engine = ScriptedEngine(*workers)
+    engine = ScriptedEngine(*(workers or (f"{instance}/cpu",)))
     ear = Ear()
     blocked: list[tuple[int, float]] = []
     dispatcher = Dispatcher(
@@ -122,8 +125,10 @@ def new_bench(
         listener=ear,
         settings=settings,
         clock=clock,
-        instance="here",
+        instance=instance,
         safety=safety,
+        shared=shared,
+        on_elsewhere=ear.heard.append,
         on_blocked=lambda job, score: blocked.append((job.id, score)),
     )
     return Bench(store=store, engine=engine, ear=ear, dispatcher=dispatcher, blocked=blocked)
