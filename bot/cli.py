@@ -215,6 +215,7 @@ class Bench(enum.StrEnum):
     GPU = "gpu"
     TRACE = "trace"
     STORAGE = "storage"
+    BATCHING = "batching"
 
 
 @cli.command()
@@ -225,7 +226,8 @@ def bench(
             help="machine: its speed; gpu: the painter beside the hardware's limit; fairness: a day of 1,000 members; "
             "drills: what it withstands; "
             "trace: a day of orders on 1 to 64 workers; "
-            "storage: a hundred thousand jobs beside a hundred."
+            "storage: a hundred thousand jobs beside a hundred; "
+            "batching: drawing several people's pictures together."
         ),
     ] = Bench.MACHINE,
     as_json: JsonOption = False,
@@ -267,6 +269,12 @@ def bench(
         from bot.bench_gpu import run as measure_gpu
 
         measure_gpu(settings, json=as_json, dry_run=dry_run)
+        return
+    if what is Bench.BATCHING:
+        from bot.bench_batching.bench import run as measure_batching
+
+        if not measure_batching(settings, json=as_json):
+            raise typer.Exit(1)
         return
     from bot.bench import run
 
