@@ -150,13 +150,16 @@ def test_affinity_saves_loading_where_people_wait(days: dict[tuple[str, int], Fi
 
 
 def test_the_workers_needed_are_enough_and_no_more(arrivals: Sequence[Arrival]) -> None:
-    needed = workers_needed(arrivals, SLOW, seed=1)
-    assert needed is not None
-    assert needed > 1
-    waits = [figures_of(arrivals, SLOW, workers=count, seed=1).p99_wait_seconds for count in (needed - 1, needed)]
-    assert waits[0] > 60 >= waits[1]
-    # Where every picture is waited for longer than that, no number is enough.
-    assert workers_needed(arrivals[:50], replace(SLOW, load_seconds=100.0), seed=1) is None
+    fleets = workers_needed(arrivals, SLOW, seed=1)
+    few, many = fleets[600], fleets[60]
+    assert few is not None
+    assert many is not None
+    assert 1 < few < many
+    for seconds, needed in ((600, few), (60, many)):
+        less, enough = (figures_of(arrivals, SLOW, workers=count, seed=1) for count in (needed - 1, needed))
+        assert less.p99_wait_seconds > seconds >= enough.p99_wait_seconds
+    # Where models that take so long have to be loaded, no number is enough.
+    assert workers_needed(arrivals[:50], replace(SLOW, load_seconds=100.0), seed=1)[60] is None
 
 
 def test_percentiles_are_values_that_were_there() -> None:
@@ -202,7 +205,7 @@ def test_the_bench_prints_one_object(capsys: pytest.CaptureFixture[str], tmp_pat
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"seed", "orders", "work", "profiles"}
     (profile,) = found["profiles"].values()
-    assert profile["workers_needed"] == 1
+    assert profile["workers_needed"] == {"60": 1, "600": 1}
     assert {entry["workers"] for entry in profile["runs"]} == {1, 2, 4, 8, 16, 32, 64}
     assert {entry["policy"] for entry in profile["runs"]} == set(POLICIES)
     fair = [entry for entry in profile["runs"] if entry["policy"] == "fair"]
@@ -223,5 +226,10 @@ def test_the_plots_are_pictures() -> None:
     from bot.bench_trace.plots import community, switches, utilisation, waits
 
     runs = measure({"slow": SLOW}, orders=120)["profiles"]["slow"]["runs"]
-    for plot in (waits(runs), utilisation(runs), switches(runs), community([(100, 1), (1000, 3)])):
+    for plot in (
+        waits(runs),
+        utilisation(runs),
+        switches(runs),
+        community({60: [(100, 1), (1000, 3)], 600: [(100, 1), (1000, 2)]}),
+    ):
         assert ET.fromstring(plot.svg()).tag.endswith("svg")

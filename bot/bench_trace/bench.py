@@ -34,9 +34,9 @@ def measure(
     profiles: Mapping[str, ServiceTimes], *, orders: int = ORDERS, workers: Sequence[int] = WORKERS, seed: int = SEED
 ) -> dict[str, Any]:
     """The JSON object: `orders` of the day and their `work` in native pictures; for each profile its service `times`,
-    `workers_needed` (`figures.py`), and `runs`, one for each policy and number of workers, with the fields of
-    `Figures`. Those of "fair" also have `model_switches_saved` and `lora_switches_saved` by affinity, below 0 where it
-    cost some."""
+    `workers_needed` by the seconds that are borne, and `runs`, one for each policy and number of workers, with the
+    fields of `Figures`. Those of "fair" also have `model_switches_saved` and `lora_switches_saved` by affinity, below 0
+    where it cost some."""
     arrivals = trace(seed, orders=orders)
     found: dict[str, Any] = {
         "seed": seed,
@@ -85,4 +85,5 @@ def _print_tables(figures: Mapping[str, Any]) -> None:
                 end_section=entry["policy"] == list(POLICIES)[-1],
             )
         Console().print(table)
-        Console().print(f"workers needed: {profile['workers_needed'] or '–'}")
+        for seconds, needed in profile["workers_needed"].items():
+            Console().print(f"99 of 100 fast jobs wait at most {seconds} s with {needed or '–'} workers")

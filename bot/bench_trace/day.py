@@ -18,7 +18,7 @@ ORDERS = 30_000  # in the mean
 ORDERS_OF_EACH = 4.0  # how many a member orders in the mean
 BURSTS = 10
 BURST_SECONDS = 600.0
-BURST_RATE = 4.0  # times what is usual at that hour
+BURST_RATE = 3.0  # times what is usual at that hour
 MODELS = tuple(f"model {number}" for number in range(1, 7))
 LORAS = tuple(f"lora {number}" for number in range(1, 41))
 # By which power of its rank something is less popular than the first.

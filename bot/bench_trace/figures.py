@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from bot.bench_trace.day import MODELS
 from bot.simulation.arrivals import DAY, Arrival
@@ -26,8 +27,8 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "round_robin": RoundRobin,
     "fifo": FirstComeFirstServed,
 }
-# What may be called soon: 99 of 100 fast jobs wait no longer.
-SOON_SECONDS = 60.0
+# What fleets are looked for: 99 of 100 fast jobs wait no longer than so many seconds.
+LONGEST_WAITS = (60, 600)
 MOST_WORKERS = 1024
 
 
@@ -68,22 +69,31 @@ def figures_of(
     )
 
 
-def workers_needed(arrivals: Sequence[Arrival], times: ServiceTimes, *, seed: int) -> int | None:
-    """The least number of workers with which 99 of 100 fast jobs wait at most `SOON_SECONDS`; None: it is a very long
-    way to there."""
+def workers_needed(
+    arrivals: Sequence[Arrival], times: ServiceTimes, *, seed: int, longest_waits: Sequence[int] = LONGEST_WAITS
+) -> dict[int, int | None]:
+    """The least number of workers with which 99 of 100 fast jobs wait at most so many seconds; None: no number is."""
 
-    def enough(workers: int) -> bool:
-        return figures_of(arrivals, times, workers=workers, seed=seed).p99_wait_seconds <= SOON_SECONDS
+    @cache
+    def wait(workers: int) -> float:
+        return figures_of(arrivals, times, workers=workers, seed=seed).p99_wait_seconds
 
-    most = 1
-    while not enough(most):
+    # With fewer than the day's work takes, backlogs grow from morning to night.
+    fewest = max(1, math.ceil(sum(each.job.work for each in arrivals) * times.picture_seconds / DAY))
+    return {seconds: _least(fewest, wait, seconds) for seconds in longest_waits}
+
+
+def _least(fewest: int, wait: Callable[[int], float], longest: float) -> int | None:
+    """The least number of workers, from `fewest` on, whose wait is at most the longest; more workers wait less."""
+    most = fewest
+    while wait(most) > longest:
         most *= 2
         if most > MOST_WORKERS:
             return None
-    least = most // 2  # is not enough
+    least = fewest - 1 if most == fewest else most // 2  # is not enough
     while most - least > 1:
         middle = (least + most) // 2
-        least, most = (least, middle) if enough(middle) else (middle, most)
+        least, most = (least, middle) if wait(middle) <= longest else (middle, most)
     return most
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bot.bench_trace.bench import SEED, WORKERS, measure
 from bot.bench_trace.day import trace
-from bot.bench_trace.figures import figures_of, workers_needed
-from bot.bench_trace.times import H200
+from bot.bench_trace.figures import LONGEST_WAITS, figures_of, workers_needed
+from bot.bench_trace.times import H200, PROFILES
+from bot.simulation.arrivals import Arrival
 from bot.simulation.drawing import COLOURS, Axis, Plot
 
 NAMES = {
@@ -21,7 +24,7 @@ NAMES = {
 }
 SECONDS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h"}
 # Orders a day whose fleets are looked for.
-COMMUNITIES = (1_000, 3_000, 10_000, 30_000, 100_000)
+COMMUNITIES = (1_000, 3_000, 10_000, 30_000, 60_000)
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -29,20 +32,13 @@ Runs = Sequence[Mapping[str, Any]]
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    runs = measure({"h200": H200})["profiles"]["h200"]["runs"]
-    fleets = []
+    found = measure(PROFILES)
+    sys.stdout.write(json.dumps(found) + "\n")
+    runs = found["profiles"]["h200"]["runs"]
+    fleets: dict[int, list[tuple[int, int]]] = {seconds: [] for seconds in LONGEST_WAITS}
     for orders in COMMUNITIES:
-        arrivals = trace(SEED, orders=orders)
-        needed = workers_needed(arrivals, H200, seed=SEED)
-        assert needed is not None
-        figures = figures_of(arrivals, H200, workers=needed, seed=SEED)
-        work = sum(each.job.work for each in arrivals)
-        fleets.append((len(arrivals), needed))
-        sys.stdout.write(
-            f"{len(arrivals)} orders, work of {work:.0f} pictures: {needed} workers, "
-            f"utilisation {figures.utilisation:.2f}, p50 {figures.p50_wait_seconds:.1f} s, "
-            f"p99 {figures.p99_wait_seconds:.1f} s\n"
-        )
+        for seconds, needed in _needed(trace(SEED, orders=orders)).items():
+            fleets[seconds].append((orders, needed))
     plots = {
         "waits": waits(runs),
         "utilisation": utilisation(runs),
@@ -51,6 +47,18 @@ def main() -> None:
     }
     for name, plot in plots.items():
         (folder / f"{name}.svg").write_text(plot.svg(), encoding="utf-8")
+
+
+def _needed(arrivals: Sequence[Arrival]) -> dict[int, int]:
+    """How many workers a day needs, by the wait that is borne; what becomes of it with these is printed."""
+    work = sum(each.job.work for each in arrivals)
+    fleets = {}
+    for seconds, needed in workers_needed(arrivals, H200, seed=SEED).items():
+        assert needed is not None
+        fleets[seconds] = needed
+        figures = asdict(figures_of(arrivals, H200, workers=needed, seed=SEED))
+        sys.stdout.write(f"{len(arrivals)} orders, the work of {work:.0f} pictures, {seconds} s: {figures}\n")
+    return fleets
 
 
 def waits(runs: Runs) -> Plot:
@@ -81,25 +89,17 @@ def switches(runs: Runs) -> Plot:
     return _by_workers("Models loaded by the number of workers", runs, count, "model_switches")
 
 
-def community(fleets: Sequence[tuple[int, int]]) -> Plot:
-    """How many workers communities of several sizes need."""
-    orders = [count for count, _ in fleets]
-    most = max(needed for _, needed in fleets)
-    plot = Plot(
-        title="Workers needed: 99 of 100 fast jobs wait at most a minute",
-        x=Axis(
-            low=min(orders), high=max(orders), logarithmic=True, ticks=orders, title="orders a day", label="{:,}".format
-        ),
-        y=Axis(
-            low=1,
-            high=2 * most,
-            logarithmic=True,
-            ticks=[2**power for power in range(most.bit_length() + 1)],
-            title="workers",
-        ),
-    )
-    plot.line(fleets, colour=COLOURS[0], name="Limner")
-    plot.dots(fleets, colour=COLOURS[0])
+def community(fleets: Mapping[int, Sequence[tuple[int, int]]]) -> Plot:
+    """How many workers communities of several sizes need, by the wait that is borne."""
+    orders = sorted({count for points in fleets.values() for count, _ in points})
+    most = max(needed for points in fleets.values() for _, needed in points)
+    x = Axis(low=orders[0], high=orders[-1], logarithmic=True, ticks=orders, title="orders a day", label="{:,}".format)
+    powers = [2**power for power in range(most.bit_length() + 1)]
+    y = Axis(low=1, high=powers[-1], logarithmic=True, ticks=powers, title="workers")
+    plot = Plot(title="Workers needed", x=x, y=y)
+    for colour, (seconds, points) in zip(COLOURS, fleets.items(), strict=False):
+        plot.line(points, colour=colour, name=f"99 of 100 wait at most {SECONDS[seconds]}")
+        plot.dots(points, colour=colour)
     return plot
 
 
