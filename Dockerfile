@@ -6,7 +6,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 # The dependencies change seldom: installing them before the code comes keeps this layer, the largest by far, cached.
 RUN mkdir -p bot generation storage \
     && touch bot/__init__.py generation/__init__.py storage/__init__.py \
-    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -e '.[postgres]'
+    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -e '.[postgres,s3]'
 COPY bot bot
 COPY generation generation
 COPY storage storage

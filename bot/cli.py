@@ -262,7 +262,7 @@ def bench(
     if what is Bench.STORAGE:
         from bot.bench_storage.bench import run as fill
 
-        if not fill(json=as_json):
+        if not fill(settings, json=as_json):
             raise typer.Exit(1)
         return
     if what is Bench.GPU:
@@ -313,7 +313,8 @@ def _log(settings: Config, *, level: Literal["debug", "info", "warning", "error"
     from bot.logs import configure_logs
 
     token = read_token()
-    secrets = [token.get_secret_value() if token is not None else "", os.environ.get("RAY_AUTH_TOKEN", "")]
+    named = ("RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    secrets = [token.get_secret_value() if token is not None else "", *(os.environ.get(name, "") for name in named)]
     configure_logs(level=level, format=settings.logs.format, secrets=[secret for secret in secrets if secret])
 
 

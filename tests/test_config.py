@@ -14,6 +14,7 @@ from bot.catalogue import build_catalogue
 from bot.config import PACKAGED_MODELS, PROGRAM_FOLDER, Config, load_config, read_token
 from bot.config_errors import ConfigInvalid, ConfigKeyMissing, ConfigKeyUnknown, ConfigUnreadable
 from bot.config_keys import SHIPPED, list_keys
+from bot.shards import Shards
 from generation.catalogue import Draft
 from generation.styles import StylesInvalid
 
@@ -46,6 +47,7 @@ def test_the_shipped_file_says_the_defaults(empty: Path) -> None:
     for generation in (shipped["generation"], defaults["generation"]):
         for folders in ("lora_folders", "embedding_folders"):
             generation[folders] = [folder.name for folder in generation[folders]]
+        generation["compile_folder"] = generation["compile_folder"].name
     assert shipped == defaults
 
 
@@ -221,6 +223,45 @@ def test_relative_paths_start_at_the_file_and_what_ships_is_found_from_anywhere(
 def test_other_database_addresses_are_left_as_they_are(empty: Path, address: str) -> None:
     config = load_config(written(empty, f"[storage]\ndatabase = '{address}'"))
     assert config.storage.database == address
+
+
+def test_a_bucket_is_taken_as_it_is_and_a_path_as_a_path(empty: Path) -> None:
+    assert load_config(written(empty, "[storage]\nfiles = 's3://bucket/some/prefix'")).storage.files == (
+        "s3://bucket/some/prefix"
+    )
+    assert load_config(written(empty, "[storage]\nfiles = 's3'")).storage.files == empty.parent / "s3"
+
+
+@pytest.mark.parametrize(
+    "place", ["s3:", "s3://", "s3://B", "s3://key:hunter2@bucket", "s3://bucket?a=b", "s3:/bucket"]
+)
+def test_what_is_no_address_of_a_bucket_is_refused_without_the_keys_in_it(empty: Path, place: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(written(empty, f"[storage]\nfiles = '{place}'"))
+    assert caught.value.fields["key"] == "storage.files"
+    assert "hunter2" not in str(caught.value.fields)
+
+
+def test_shards_are_of_those_that_there_are(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(written(empty, "[discord]\nshard_count = 4\nshard_ids = [2, 3]"))
+    assert config.discord.shards() == Shards(ids=(2, 3), count=4)
+    monkeypatch.setenv("LIMNER_DISCORD__SHARD_IDS", "0, 1")
+    assert load_config(empty).discord.shards().ids == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "shards",
+    [
+        "shard_ids = [0]",
+        "shard_count = 2\nshard_ids = [2]",
+        "shard_count = 2\nshard_ids = [1, 1]",
+        "shard_count = 2\nshard_ids = [-1]",
+    ],
+)
+def test_shards_that_there_are_not_are_refused(empty: Path, shards: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(written(empty, f"[discord]\n{shards}"))
+    assert str(caught.value.fields["key"]).startswith("discord.shard_ids")
 
 
 def test_secrets_are_not_printed(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from generation.queue.trouble import Trouble
 from generation.queue.waiting import comes_within
 
 # Where very many wait, comparing takes long: it shall not take more than this part of the program's time.
-COMPARING = 0.02
+COMPARING = 0.1
 
 
 @dataclass(slots=True)

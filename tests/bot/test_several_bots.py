@@ -13,7 +13,9 @@ import pytest
 
 from bot.app import App, open_app
 from bot.config import load_config
+from bot.config_sections import QueueSection
 from generation.job import Job, JobStatus
+from generation.queue.settings import QueueSettings
 from storage.books import Account
 from tests.bot.world import PATIENCE, QUICK, World, open_world, wait_for
 from tests.postgres import drop_database, execute, make_database, needs_postgres
@@ -171,15 +173,16 @@ async def test_both_draw_and_nothing_is_drawn_or_charged_twice(bots: tuple[World
 
 
 async def test_what_was_not_heard_of_is_found_all_the_same(
-    bots: tuple[World, App], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every wake-up is lost, from before the order to after the end."""
-    here, there = bots
-    for app in (here.app, there):
-        monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
-        monkeypatch.setattr(app.relay, "was_told", lambda text: None)
-    here.app.services.dispatcher.pause(None)
-    await drawn_once(here, await here.imagine("a boat"))
+    monkeypatch.setattr(QueueSection, "dispatcher", lambda section: QueueSettings(compare_seconds=0.2))
+    async with bot_with_people(tmp_path, database, 0) as here, other_bot(tmp_path, database, 1) as there:
+        for app in (here.app, there):
+            monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
+            monkeypatch.setattr(app.relay, "was_told", lambda text: None)
+        here.app.services.dispatcher.pause(None)
+        await drawn_once(here, await here.imagine("a boat"))
 
 
 @asynccontextmanager
