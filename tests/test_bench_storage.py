@@ -16,6 +16,7 @@ from bot.bench_storage import bench
 from bot.bench_storage.bench import AT_MOST, SERVER, Extent, good_enough
 from bot.bench_storage.flatness import VERBS
 from bot.bench_storage.memory import at_work
+from bot.config import PROGRAM_FOLDER, Config, load_config
 from bot.config_sections import SQLITE
 from bot.logs import configure_logs
 from generation.job import JobStatus
@@ -29,17 +30,18 @@ QUICK = Extent(few=20, many=200, turns=4, warm_up=2, memory_jobs=10)
 MOST_KEPT = 10
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
+@pytest.fixture
+def config() -> Config:
     configure_logs(level="error", format="console")
+    return load_config(PROGRAM_FOLDER / "config.toml")
 
 
 def test_it_prints_one_object_with_a_figure_for_each_verb(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SERVER, raising=False)
     monkeypatch.setattr(bench, "server_programs", lambda: None)
-    bench.run(json=True, extent=QUICK)
+    bench.run(config, json=True, extent=QUICK)
     figures = json.loads(capsys.readouterr().out)
     assert figures.keys() >= AT_MOST.keys()
     assert figures["flatness_postgres"] is None
@@ -51,7 +53,7 @@ def test_it_prints_one_object_with_a_figure_for_each_verb(
 
 @pytest.mark.skipif(scratch.server_programs() is None, reason="PostgreSQL's server is not installed")
 def test_where_no_server_is_named_it_starts_its_own_and_takes_it_away(
-    monkeypatch: pytest.MonkeyPatch,
+    config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SERVER, raising=False)
     servers: list[str] = []
@@ -64,7 +66,7 @@ def test_where_no_server_is_named_it_starts_its_own_and_takes_it_away(
         return {f"flatness_{name}": 1.0}
 
     monkeypatch.setattr(bench, "_flatness", measured)
-    figures = bench.measure(Extent(memory_jobs=10))
+    figures = bench.measure(config, Extent(memory_jobs=10))
     assert figures["flatness_postgres"] == 1.0
     assert len(set(servers)) == 2
     port = make_url(servers[0]).port
@@ -98,8 +100,8 @@ async def test_the_made_up_past_is_one_that_the_books_agree_with(tmp_path: Path)
         assert await storage.jobs.cancel(waiting[0].id)
 
 
-async def test_nothing_is_kept_of_jobs_that_are_over(tmp_path: Path) -> None:
-    async with asyncio.timeout(600), at_work(tmp_path) as bot:
+async def test_nothing_is_kept_of_jobs_that_are_over(config: Config, tmp_path: Path) -> None:
+    async with asyncio.timeout(600), at_work(config, tmp_path) as bot:
         await bot.serve(50)
         gc.collect()
         before = sys.getallocatedblocks()

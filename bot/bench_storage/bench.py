@@ -29,6 +29,7 @@ from tempfile import TemporaryDirectory
 from bot.bench_plans import Figures, say
 from bot.bench_storage.flatness import VERBS, Side, open_side, take_turns
 from bot.bench_storage.memory import grown_megabytes
+from bot.config import Config
 from bot.config_sections import SQLITE
 from storage.scratch import scratch_database, scratch_server, server_programs
 
@@ -47,9 +48,9 @@ class Extent:
     memory_jobs: int = 10_000
 
 
-def run(*, json: bool, extent: Extent | None = None) -> bool:
+def run(config: Config, *, json: bool, extent: Extent | None = None) -> bool:
     """Measure, and print a table, or one JSON object and nothing else. False: a figure is not what it must be."""
-    figures = measure(extent or Extent())
+    figures = measure(config, extent or Extent())
     if json:
         sys.stdout.write(json_format.dumps(figures) + "\n")
     else:
@@ -57,10 +58,10 @@ def run(*, json: bool, extent: Extent | None = None) -> bool:
     return good_enough(figures)
 
 
-def measure(extent: Extent) -> Figures:
+def measure(config: Config, extent: Extent) -> Figures:
     """All figures, each as the module says."""
     with TemporaryDirectory(prefix="limner-bench-") as folder:
-        figures = asyncio.run(_measure(extent, Path(folder)))
+        figures = asyncio.run(_measure(config, extent, Path(folder)))
     return {key: None if value is None else round(value, 4) for key, value in figures.items()}
 
 
@@ -69,7 +70,7 @@ def good_enough(figures: Mapping[str, float | None]) -> bool:
     return all((figures[key] or 0.0) <= bound for key, bound in AT_MOST.items())
 
 
-async def _measure(extent: Extent, folder: Path) -> Figures:
+async def _measure(config: Config, extent: Extent, folder: Path) -> Figures:
     figures: Figures = dict.fromkeys(("flatness_sqlite", "flatness_postgres"))
     say("SQLite")
     files = {jobs: f"{SQLITE}{folder}/{jobs}.sqlite3" for jobs in (extent.few, extent.many)}
@@ -82,7 +83,7 @@ async def _measure(extent: Extent, folder: Path) -> Figures:
         else:
             say(f"no PostgreSQL: {SERVER} names none, and its server is not installed")
     say("memory")
-    figures["memory_growth_mb"] = await grown_megabytes(folder / "memory", jobs=extent.memory_jobs)
+    figures["memory_growth_mb"] = await grown_megabytes(config, folder / "memory", jobs=extent.memory_jobs)
     return figures
 
 

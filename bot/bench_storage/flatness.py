@@ -80,7 +80,15 @@ async def open_side(database: str, folder: Path, *, jobs: int) -> AsyncIterator[
         loaded = time.perf_counter() - started
         info = WorkerInfo(name=WORKER, device="cuda:0", state=WorkerState.BUSY, model=MODEL)
         outlooks = Outlooks(queue=queue, running=[], workers=lambda: [info], speeds=Speeds(CATALOGUE), clock=clock)
-        yield Side(jobs=jobs, storage=storage, queue=queue, outlooks=outlooks, members=members, load_seconds=loaded)
+        yield Side(
+            jobs=jobs,
+            storage=storage,
+            queue=queue,
+            outlooks=outlooks,
+            members=sorted({job.user_id for job in queue.waiting()}),
+            heavy=heavy,
+            load_seconds=loaded,
+        )
 
 
 async def take_turns(sides: Sequence[Side], *, turns: int, warm_up: int) -> None:
@@ -95,7 +103,7 @@ async def take_turns(sides: Sequence[Side], *, turns: int, warm_up: int) -> None
         gc.collect(0)
         # Whoever comes first in one turn comes last in the next.
         sizes = {await _turn(side) for side in (sides if turn % 2 else sides[::-1])}
-        if len(sizes) > 1:
+        if len(sizes) > 1 and len(sides[0].pick_seconds) > 1:
             for side in sides:
                 side.seconds["pick"].pop()
                 side.pick_seconds.pop()

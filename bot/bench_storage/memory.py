@@ -19,6 +19,7 @@ from PIL import Image
 
 from bot.bench_plans import say
 from bot.config import Config
+from bot.config_sections import SQLITE
 from bot.delivery import Courier
 from bot.message_routes import Destination, MessageRoutes, Place, Writer
 from bot.messages import load_messages
@@ -139,9 +140,9 @@ class Bot:
 
 
 @asynccontextmanager
-async def at_work(folder: Path) -> AsyncIterator[Bot]:
-    """The bot, with a database and files of its own in that folder."""
-    database, clock, config = f"sqlite+aiosqlite:///{folder}/limner.sqlite3", SystemClock(), Config()
+async def at_work(config: Config, folder: Path) -> AsyncIterator[Bot]:
+    """The bot, with a database and files of its own in that folder, whatever the settings say of those."""
+    database, clock = f"{SQLITE}{folder}/limner.sqlite3", SystemClock()
     await asyncio.to_thread(migrate, database)
     messages = load_messages()
     async with open_storage(database=database, files=folder / "files") as storage:
@@ -179,10 +180,10 @@ async def at_work(folder: Path) -> AsyncIterator[Bot]:
             await asyncio.gather(following, return_exceptions=True)
 
 
-async def grown_megabytes(folder: Path, *, jobs: int) -> float:
+async def grown_megabytes(config: Config, folder: Path, *, jobs: int) -> float:
     """By how many MiB this process grew over so many jobs, after those that warm it up."""
     process = psutil.Process()
-    async with at_work(folder) as bot:
+    async with at_work(config, folder) as bot:
         await bot.serve(min(WARM_UP, jobs))
         gc.collect()
         before = process.memory_info().rss
