@@ -28,6 +28,7 @@ class WeightPatches:
         """`device` is where sums are formed, wherever the weights wait between two pictures."""
         self._pipeline = pipeline
         self._device = device
+        self._modules: dict[Place, Any] = {}  # looking them up by name takes longer than changing them
         self._originals: dict[Place, Tensor] = {}
         self._patched: set[Place] = set()
 
@@ -52,17 +53,15 @@ class WeightPatches:
                 weight = self.weight(place)
                 original = self._original(place, weight)
                 # In float32, and rounded once: a sum of several is as exact as one.
-                changed = unrounded(self._module(place), original).to(self._device, torch.float32, copy=True)
-                own = (
-                    changed.clone()
-                    if any(lora[place].magnitude is not None for lora, _ in layers if place in lora)
-                    else changed
-                )
+                own = unrounded(self._module(place), original).to(self._device, torch.float32)
+                self._patched.add(place)
+                at_once = type(weight) is Tensor and (weight.device, weight.dtype) == (own.device, own.dtype)
+                changed = weight.copy_(own) if at_once else own.clone()
                 for lora, strength in layers:
                     if place in lora:
                         lora[place].added_to(changed, own, strength)
-                self._patched.add(place)
-                set_numbers(weight, changed)
+                if not at_once:
+                    set_numbers(weight, changed)
         except BaseException:
             self._put_back(self._patched)
             raise
@@ -93,8 +92,10 @@ class WeightPatches:
         return weight.data
 
     def _module(self, place: Place) -> Any:
-        part, name = place
-        return getattr(self._pipeline, part).get_submodule(name)
+        if place not in self._modules:
+            part, name = place
+            self._modules[place] = getattr(self._pipeline, part).get_submodule(name)
+        return self._modules[place]
 
     def _put_back(self, places: Iterable[Place]) -> None:
         for place in list(places):
