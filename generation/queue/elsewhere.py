@@ -134,7 +134,7 @@ class Elsewhere:
         """The job as it was a moment ago. What we ourselves did to it meanwhile counts more."""
         picked = self._picked()
         if job.status is JobStatus.QUEUED:
-            if job.id in picked or job.id in self._queue:
+            if job.id in picked:
                 return
             gone, queued = self._gone.pop(job.id, None), QueuedJob.of(job, self._catalogue)
             if gone is not None and gone.charged:
@@ -146,10 +146,10 @@ class Elsewhere:
                 return
             if job.id in picked:  # our lease ran out: what we draw will not be taken
                 self._drop(job.id)
-            if job.id not in self._gone:
-                self._gone[job.id] = _Gone(charged=self._queue.serve(job.id))
-            if self._gone[job.id].told_attempt != job.attempt:
-                self._gone[job.id].told_attempt = job.attempt
+            gone = self._gone.setdefault(job.id, _Gone(charged=False))
+            gone.charged = self._queue.serve(job.id) or gone.charged
+            if gone.told_attempt != job.attempt:
+                gone.told_attempt = job.attempt
                 self._told(job)
         else:
             self._gone.pop(job.id, None)

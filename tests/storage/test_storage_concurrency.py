@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
+from storage_databases import Databases
 from storage_samples import ANNA, BEN, HARBOUR, WORKER, Clock, leased, order, ordered, pictures
 
 from generation.job import Job, JobStatus
 from storage.database import Database
 from storage.errors import OutOfCredits, TooManyJobs
+from storage.job_rows import lock_job
 from storage.storage import Storage, open_storage
 from storage.tables import CreditEntryRow, EntryKind, UserRow
 
@@ -75,6 +78,37 @@ async def test_one_interaction_that_arrives_everywhere_at_once_is_one_order(stor
     accepted, _ = await outcomes(orders)
     assert len({job.id for job in accepted}) == 1
     assert (await storage.credits.balance(ANNA, HARBOUR, allowance=10)).spent_today == 3
+
+
+async def test_a_lease_passes_over_what_another_program_holds(
+    databases: Databases, storage: Storage, second: Storage, database: str
+) -> None:
+    if databases.kind != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    held, free = await ordered(storage), await ordered(storage)
+    async with Database.open(database) as opened, asyncio.timeout(60):
+        async with opened.writing() as session:
+            assert await lock_job(session, held.id) is not None
+            assert [job.id for job in await second.jobs.lease([held.id, free.id], worker=WORKER, seconds=60)] == [
+                free.id
+            ]
+        assert [job.id for job in await second.jobs.lease([held.id, free.id], worker=WORKER, seconds=60)] == [held.id]
+
+
+async def test_a_lease_counts_from_its_write_however_long_that_waited(
+    storage: Storage, database: str, clock: Clock
+) -> None:
+    job = await leased(storage, clock)
+    async with Database.open(database, clock=clock) as opened:
+        async with opened.writing() as session:
+            assert await lock_job(session, job.id) is not None
+            renewing = asyncio.create_task(storage.jobs.renew([job.id], worker=WORKER, seconds=60))
+            await asyncio.sleep(0.1)  # it waits by now, or begins later still
+            clock.tick(seconds=500)
+        await renewing
+    renewed = await storage.jobs.get(job.id)
+    assert renewed is not None
+    assert renewed.lease_until == clock() + timedelta(seconds=60)
 
 
 async def test_two_dispatchers_never_lease_the_same_job(storage: Storage, second: Storage, clock: Clock) -> None:
