@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from bot.config_sections import ClusterSection
@@ -43,7 +43,7 @@ def _node(node: ClusterNode) -> Finding:
     return _finding("ok", "cluster_node", fields)
 
 
-def _room(cluster: ClusterSection, nodes: list[ClusterNode]) -> Finding:
+def _room(cluster: ClusterSection, nodes: Sequence[ClusterNode]) -> Finding:
     room = sum(node.room(cluster.settings()) for node in nodes)
     fields = {"workers": cluster.workers, "room": room}
     if room >= cluster.workers:

@@ -12,7 +12,9 @@ import enum
 import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from generation.engine.ray_errors import ClusterOpen, ClusterTokenRefused, ClusterUnreachable
 
@@ -55,11 +57,10 @@ async def _reach(address: str) -> None:
 
 def insist_on_token() -> None:
     """Have Ray speak to clusters with a token only. It read its mode when it was loaded, so it is told again."""
-    from ray._raylet import AuthenticationTokenLoader, Config
-
+    raylet = _raylet()
     os.environ[MODE] = "token"
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 async def _knock(address: str, environment: Mapping[str, str]) -> Answer:
@@ -91,17 +92,21 @@ async def _knock(address: str, environment: Mapping[str, str]) -> Answer:
 
 def main(address: str) -> None:
     """Knock, and print what came of it: a word of `Answer`, or else what is in the way."""
-    from ray._raylet import GcsClient
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        GcsClient(address=address).internal_kv_keys(b"", namespace=None, timeout=10)
+        _raylet().GcsClient(address=address).internal_kv_keys(b"", namespace=None, timeout=10)
     except AuthenticationError:
         print(Answer.REFUSED)  # noqa: T201
     except (RayError, RuntimeError, OSError) as error:
         print(" ".join(str(error).split())[:200] or type(error).__name__)  # noqa: T201
     else:
         print(Answer.WELCOME)  # noqa: T201
+
+
+def _raylet() -> Any:
+    """Ray's core, whose stubs do not tell all that is in it."""
+    return import_module("ray._raylet")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import pickle
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from generation.engine.frames import End, FromParent, FromWorker, Unfit, encode
+from generation.engine.frames import End, FromParent, FromWorker, Ready, Unfit, encode
 from generation.engine.ray_actor import NO_MORE, Meeting, WorkerActor
 from generation.engine.ray_errors import ClusterVersionsDiffer
 from generation.engine.ray_settings import ClusterSettings
@@ -20,8 +21,8 @@ from generation.engine.ray_versions import differences, own_versions
 GIGABYTE = 1e9
 # How long an actor may wait for a node with room, or for its process there, until somebody is told.
 PLACEMENT_SECONDS = 30.0
-# How long a killed actor may take to be gone; one on a node that is gone too answers as soon as Ray knows.
-FAREWELL_SECONDS = 20.0
+# How long to wait until a killed actor is gone. What it held is given to another only then: Ray sees to that.
+FAREWELL_SECONDS = 5.0
 LONGEST_WORDS = 240
 
 
@@ -30,6 +31,7 @@ class RayLife:
 
     def __init__(self, actor: Any, *, needs: str, log: Any) -> None:
         self.pid: int | None = None
+        self._node = ""
         self._actor = actor
         self._needs = needs
         self._log = log
@@ -73,8 +75,7 @@ class RayLife:
                 if data == NO_MORE:
                     self._ending = "the worker ended"
                     return None
-                frame: FromWorker = pickle.loads(data)
-                return frame
+                return self._located(pickle.loads(data))
         return None
 
     def kill(self) -> None:
@@ -89,13 +90,19 @@ class RayLife:
         self._stream = self._actor = None
         return self._ending
 
+    def _located(self, frame: FromWorker) -> FromWorker:
+        """With the node in the device's name ("cuda:10.0.0.6"): speeds are learned by device, and nodes differ."""
+        if isinstance(frame, Ready):
+            return replace(frame, device=f"{frame.device.partition(':')[0]}:{self._node}")
+        return frame
+
     async def _meet(self) -> None:
         try:
             meeting: Meeting = await self._actor.meet.remote()
         except RayError as error:
             self._ending = _said_shortly(error)
             return
-        self.pid = meeting.pid
+        self.pid, self._node = meeting.pid, meeting.node
         self._log.info("worker_started", node=meeting.node, pid=meeting.pid)
         different = differences(meeting.versions, own_versions())
         if different:

@@ -6,8 +6,13 @@ import asyncio
 import dataclasses
 import io
 import os
+import shutil
 import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,7 +21,7 @@ from PIL import Image
 from generation.engine import ray_life
 from generation.engine.protocol import Progress, WorkerState
 from generation.engine.ray_door import check_door
-from generation.engine.ray_errors import ClusterTokenRefused, ClusterUnreachable
+from generation.engine.ray_errors import ClusterOpen, ClusterTokenRefused, ClusterUnreachable
 from generation.errors import (
     EngineDead,
     LimnerError,
@@ -27,9 +32,10 @@ from generation.errors import (
     WorkerLost,
 )
 from tests.engine.local_engines import MODEL, QUICK, batch, until
-from tests.engine.ray_clusters import LARGE, TestCluster, ray_cluster, ray_engine
+from tests.engine.ray_clusters import LARGE, LOOPBACK, TestCluster, ray_cluster, ray_engine
 
 pytestmark = pytest.mark.cluster
+ROOT = Path(__file__).parent.parent.parent
 LONG = 240  # seconds that anything may take at most, on a busy machine
 
 
@@ -49,7 +55,7 @@ async def test_two_workers_paint_at_the_same_time_with_every_step_told(cluster: 
         await until(lambda: all(worker.state is WorkerState.IDLE for worker in engine.workers()))
         first, second = engine.workers()
         assert (first.name, second.name) == ("here/ray-1", "here/ray-2")
-        assert (first.device, first.model) == ("cpu", "sdxl")
+        assert (first.device, first.model) == (f"cpu:{LOOPBACK}", "sdxl")
         assert engine.pid(first.name) != engine.pid(second.name)
         told: list[Progress] = []
         both_at_work = asyncio.Event()
@@ -179,10 +185,14 @@ async def test_a_node_killed_in_mid_batch_is_told_and_the_worker_moves_to_anothe
         assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
 
 
-async def test_a_worker_goes_where_its_memory_is_and_waits_where_there_is_none(cluster: TestCluster) -> None:
+async def test_a_worker_goes_where_its_memory_is_and_waits_where_there_is_none(
+    cluster: TestCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray_life, "PLACEMENT_SECONDS", 0.5)
     async with asyncio.timeout(LONG), ray_engine(cluster, workers=2, gpu_memory_gigabytes=LARGE) as engine:
         await engine.idle()  # the node with the large GPU has room for one
         assert sorted(worker.state for worker in engine.workers()) == [WorkerState.IDLE, WorkerState.STARTING]
+        await until(lambda: "gpu_memory 24" in caplog.text)  # what it waits for is told
     assert [worker.state for worker in engine.workers()] == [WorkerState.DEAD] * 2
 
 
@@ -207,6 +217,27 @@ async def test_without_the_token_nobody_is_let_in(cluster: TestCluster, monkeypa
     monkeypatch.setenv("RAY_AUTH_TOKEN", "another")
     with pytest.raises(ClusterTokenRefused):
         await check_door(cluster.address)
+
+
+async def test_a_cluster_that_asks_nobody_for_a_token_is_refused() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="limner-ray-", dir="/tmp"))  # short: Ray's sockets lie in it
+    (folder / "ray").mkdir()
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.engine.open_cluster", cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(LONG):
+            address = (await process.stdout.readline()).decode().strip()
+            with pytest.raises(ClusterOpen) as raised:
+                await check_door(address)
+        assert raised.value.fields == {"address": address}
+    finally:
+        process.stdin.close()
+        await process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def test_where_nothing_listens_that_is_said() -> None:
