@@ -26,6 +26,7 @@ class Acceleration:
     channels_last: bool = False
     attention: AttentionKernel = "auto"
     compile: Compile = "off"
+    compile_folder: str = ""
     fp8: bool = False
 
 
@@ -39,12 +40,11 @@ def choose_acceleration(settings: PainterSettings, device: torch.device, dtype: 
         check_fp8(device, dtype)
     if settings.compile == "graphs" and device.type != "cuda":
         raise SettingRefused(setting="compile", reason=f"graphs are CUDA's, and this worker draws on {device.type}")
-    if settings.compile != "off" and settings.compile_folder:
-        keep_compiled_in(settings.compile_folder)
     return Acceleration(
         channels_last=settings.channels_last,
         attention=settings.attention,
         compile=settings.compile,
+        compile_folder=settings.compile_folder,
         fp8=settings.fp8,
     )
 
@@ -53,8 +53,11 @@ def accelerate(unet: Any, spec: ModelSpec, acceleration: Acceleration) -> None:
     """Make a UNet of that model faster, in place; its weights stay where they are.
 
     To be called once, in its number format, and on its device unless parts of it are moved there later. Compiling
-    itself happens when a picture needs it.
+    itself happens when a picture needs it. The attention kernel, and where compiled ones are kept, are the process's.
     """
+    prefer_attention(acceleration.attention)
+    if acceleration.compile != "off" and acceleration.compile_folder:
+        keep_compiled_in(acceleration.compile_folder)
     if acceleration.channels_last:
         unet.to(memory_format=torch.channels_last)
     if acceleration.fp8:
@@ -63,4 +66,3 @@ def accelerate(unet: Any, spec: ModelSpec, acceleration: Acceleration) -> None:
         compile_blocks(unet)
     elif acceleration.compile != "off":
         compile_unet(unet, Bounds.of(spec), cuda_graphs=acceleration.compile == "graphs")
-    prefer_attention(unet, acceleration.attention)

@@ -1,14 +1,13 @@
-"""Which of PyTorch's attention kernels a UNet is to use.
+"""Which of PyTorch's attention kernels is to be used.
 
 diffusers' own switch (`set_attention_backend`) does nothing for SDXL's UNet, whose attention calls PyTorch directly; so
-it is PyTorch that is told, while the UNet runs.
+it is PyTorch that is told.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch.nn.attention import SDPBackend, sdpa_kernel
+import torch
+from torch.nn.attention import SDPBackend
 
 from generation.engine.settings import AttentionKernel
 
@@ -26,19 +25,15 @@ def kernel_order(kernel: AttentionKernel) -> list[SDPBackend]:
     return [first, *(backend for backend in _BACKENDS.values() if backend is not first)]
 
 
-def prefer_attention(unet: Any, kernel: AttentionKernel) -> None:
-    """From now on `unet` tries that kernel first; "auto" leaves the choice to PyTorch.
+def prefer_attention(kernel: AttentionKernel) -> None:
+    """From now on this process tries that kernel first; "auto" leaves the choice as it is.
 
-    Around the UNet alone: the VAE's attention has a head of 512, which few kernels take. To be called after what is
-    compiled was wrapped, because a compiled graph keeps the kernel that was preferred while it was made.
+    What `sdpa_kernel(…, set_priority=True)` does for the time of a block, for good: the order is the whole process's,
+    and one batch may be decoded in one thread while the next is denoised in another, so that a block in the one would
+    show in the other. Where a kernel does not take a shape (the VAE's head of 512), the next is tried.
     """
     if kernel == "auto":
         return
-    forward = unet.forward
-    order = kernel_order(kernel)
-
-    def preferring(*args: Any, **kwargs: Any) -> Any:
-        with sdpa_kernel(order, set_priority=True):
-            return forward(*args, **kwargs)
-
-    unet.forward = preferring
+    order = [int(backend) for backend in kernel_order(kernel)]
+    # PyTorch knows more than have names here, and wants all of them.
+    torch._C._set_sdp_priority_order(order + [one for one in torch._C._get_sdp_priority_order() if one not in order])

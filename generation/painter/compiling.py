@@ -120,7 +120,7 @@ class CompiledForward:
             return self._eager(sample, timestep, **arguments)
         if self._graphs and self._bounds.single(sample):
             # The graph writes each step's result into the same memory, and samplers keep earlier ones.
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             output = self._single(sample, timestep, **arguments)
             return (output[0].clone(), *output[1:])
         if self._bounds.exact(sample):

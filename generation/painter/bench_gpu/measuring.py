@@ -90,6 +90,7 @@ class _Bench:
         self._size = SIZES[plan.size]
         self._settings = replace(plan.painter, compile_folder=str(folder / "compiled"))
         self._placement = choose_placement(self._settings)
+        self._attention_order = torch._C._get_sdp_priority_order()
         _say(f"a model of random weights, size {plan.size}")
         save_model(self._size, folder / "model", device=self._placement.device, dtype=self._placement.dtype)
 
@@ -211,10 +212,10 @@ class _Bench:
             torch.cuda.reset_peak_memory_stats(device)
         with self._trying():
             single = time_single(make(), recipe, rounds=self._plan.rounds)
-        self._note(f"{name}_steps_per_second", single and single.steps_per_second)
+        self._note(f"{name}_steps_per_second", None if single is None else single.steps_per_second)
         self._note_percent(f"{name}_steps_per_second", self._limit.step_seconds(fp8=name == "fp8"))
-        self._note(f"{name}_picture_seconds", single and single.seconds)
-        self._note(f"{name}_first_picture_seconds", single and single.first_seconds)
+        self._note(f"{name}_picture_seconds", None if single is None else single.seconds)
+        self._note(f"{name}_first_picture_seconds", None if single is None else single.first_seconds)
         if device.type == "cuda":
             self._note(f"{name}_memory_gb", torch.cuda.max_memory_allocated(device) / 1e9)
 
@@ -281,6 +282,7 @@ class _Bench:
             yield
         except (SettingRefused, OutOfMemory, torch.OutOfMemoryError) as error:
             _say(f"  left out: {error}")
+        torch._C._set_sdp_priority_order(self._attention_order)
         gc.collect()
         torch.compiler.reset()
         gc.collect()
