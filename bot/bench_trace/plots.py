@@ -24,7 +24,7 @@ NAMES = {
 }
 SECONDS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h"}
 # Orders a day whose fleets are looked for.
-COMMUNITIES = (1_000, 3_000, 10_000, 30_000, 60_000)
+COMMUNITIES = (1_000, 3_000, 10_000, 30_000)
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -84,8 +84,8 @@ def switches(runs: Runs) -> Plot:
     """How often another model had to be loaded."""
     most = max(entry["model_switches"] for entry in runs)
     unit = 10 ** (len(str(most)) - 1)
-    top = (most // unit + 1) * unit
-    count = Axis(low=0, high=top, ticks=[top * part / 4 for part in range(5)], title="models loaded")
+    top = (most // unit + 4) * unit  # with room for the names
+    count = Axis(low=0, high=top, ticks=range(0, top, 2 * unit), title="models loaded")
     return _by_workers("Models loaded by the number of workers", runs, count, "model_switches")
 
 
@@ -96,9 +96,9 @@ def community(fleets: Mapping[int, Sequence[tuple[int, int]]]) -> Plot:
     x = Axis(low=orders[0], high=orders[-1], logarithmic=True, ticks=orders, title="orders a day", label="{:,}".format)
     powers = [2**power for power in range(most.bit_length() + 1)]
     y = Axis(low=1, high=powers[-1], logarithmic=True, ticks=powers, title="workers")
-    plot = Plot(title="Workers needed", x=x, y=y)
+    plot = Plot(title="Workers needed, by what 99 of 100 fast jobs wait", x=x, y=y)
     for colour, (seconds, points) in zip(COLOURS, fleets.items(), strict=False):
-        plot.line(points, colour=colour, name=f"99 of 100 wait at most {SECONDS[seconds]}")
+        plot.line(points, colour=colour, name=f"at most {SECONDS[seconds]}")
         plot.dots(points, colour=colour)
     return plot
 
