@@ -5,7 +5,8 @@ the times that were measured, by a clock that is only counted. Keys of the JSON 
 
 - `ratio_mixed_orders`: eight orders of four people, two with LoRAs, two with other guidance: images a second of the
   painter with the batches that the queue makes of them, over those of plain diffusers, which serves each order by
-  itself. `ratio_orders_alone`: the same with each order in a batch by itself. `plain_images_per_second`,
+  itself and loads its LoRA for it; `ratio_mixed_orders_loras_kept`: over plain diffusers that keeps its LoRAs loaded.
+  `ratio_orders_alone`: the painter with each order in a batch by itself. `plain_images_per_second`,
   `mixed_images_per_second`; `batches`: how many pictures were in each.
 - `max_mean_difference`: of these pictures and plain diffusers', the largest mean difference of two, in 255ths.
 - `batch_seconds`: what a batch of so many pictures takes, by their number.

@@ -3,9 +3,9 @@
 Eight orders of four people, one to four pictures each, with other prompts and seeds, two with another guidance scale
 and two with a LoRA, go through the queue that the bot runs, and the painter paints the batches that come of it. Plain
 diffusers serves each order by itself, as a simple bot does: one call of the pipeline an order, its LoRA loaded before
-and unloaded after it. Both take turns in one process, with the same model, number format, seeds and settings; the
-medians of the turns' ratios come out, and how far the pictures are from each other. The painter makes previews and
-files in its time, and gets no allowance for it.
+and unloaded after it; and once more as a bot that keeps its LoRAs loaded and switches them. All take turns in one
+process, with the same model, number format, seeds and settings; the medians of the turns' ratios come out, and how far
+the pictures are from each other. The painter makes previews and files in its time, and gets no allowance for it.
 
 Reads one JSON object from stdin (`model` and `painter`: the fields of `ModelSpec` and `PainterSettings`;
 `lora_folders`; `rounds` of turns; `sizes` of batches to time), and prints one of figures.
@@ -57,13 +57,13 @@ class Order:
 
 ORDERS = (
     Order(prompt="a red boat on the sea", pictures=4),
-    Order(prompt="a blue house on grass at night", pictures=1, lora=0),
+    Order(prompt="a blue house on grass at night", pictures=3),
     Order(prompt="a yellow cat in the snow", pictures=2),
-    Order(prompt="a green tree on the left, on sand", pictures=1, guidance=1.5),
-    Order(prompt="a purple ball on the right, on grass", pictures=3),
+    Order(prompt="a green tree on the left, on sand", pictures=2, guidance=1.5),
+    Order(prompt="a purple ball on the right, on grass", pictures=1, lora=0),
     Order(prompt="an orange cube on sand at sunset", pictures=1),
     Order(prompt="a white mountain on snow by day", pictures=2, lora=1),
-    Order(prompt="a black cat on grass with clouds", pictures=2, guidance=0.7),
+    Order(prompt="a black cat on grass with clouds", pictures=1, guidance=0.7),
 )
 
 
@@ -78,12 +78,14 @@ def measure(
     painter = Painter(settings)
     painter.load(model)
     bot = _SimpleBot(model, choose_placement(settings), catalogue)
+    keeper = _SimpleBot(model, choose_placement(settings), catalogue, keeps_loras=True)
     pictures = sum(len(job.recipes) for job in jobs)
 
     mixed = _batches(jobs, painter, catalogue)
     alone = [batch_of(_tasks(job), catalogue) for job in jobs]
     contestants: dict[str, Callable[[], list[Image.Image]]] = {
         "plain": lambda: [image for job in jobs for image in bot.serve(job)],
+        "kept": lambda: [image for job in jobs for image in keeper.serve(job)],
         "mixed": lambda: _paint(painter, mixed),
         "alone": lambda: _paint(painter, alone),
     }
@@ -93,13 +95,14 @@ def measure(
         for name, paint in contestants.items():
             seconds[name].append(_seconds(paint))
 
-    def ratio(name: str) -> float:
-        return statistics.median(plain / own for plain, own in zip(seconds["plain"], seconds[name], strict=True))
+    def ratio(name: str, over: str = "plain") -> float:
+        return statistics.median(theirs / ours for theirs, ours in zip(seconds[over], seconds[name], strict=True))
 
     in_order = [task.job_id for batch in mixed for task in batch.tasks]
     plain = dict(zip(_keys([job.id for job in jobs for _ in job.recipes]), drawn["plain"], strict=True))
     return {
         "ratio_mixed_orders": ratio("mixed"),
+        "ratio_mixed_orders_loras_kept": ratio("mixed", over="kept"),
         "ratio_orders_alone": ratio("alone"),
         "plain_images_per_second": pictures / statistics.median(seconds["plain"]),
         "mixed_images_per_second": pictures / statistics.median(seconds["mixed"]),
@@ -112,9 +115,11 @@ def measure(
 
 
 class _SimpleBot:
-    """The pipeline as its documentation shows it."""
+    """The pipeline as its documentation shows it; `keeps_loras`: all are loaded once, and an order's switched on."""
 
-    def __init__(self, model: ModelSpec, placement: Placement, catalogue: Catalogue) -> None:
+    def __init__(
+        self, model: ModelSpec, placement: Placement, catalogue: Catalogue, *, keeps_loras: bool = False
+    ) -> None:
         if model.source.endswith(".safetensors"):
             self._pipeline: Any = StableDiffusionXLPipeline.from_single_file(model.source, dtype=placement.dtype)
         else:
@@ -124,14 +129,23 @@ class _SimpleBot:
         self._pipeline.set_progress_bar_config(disable=True)
         self._pipeline.to(placement.device, placement.dtype)
         self._catalogue = catalogue
+        self._kept = list(catalogue.loras) if keeps_loras else []
+        for name in self._kept:
+            self._load(name)
 
     def serve(self, job: Job) -> list[Image.Image]:
         """One order's pictures, in one call."""
         first = job.recipes[0]
-        for use in first.loras:
-            path = self._catalogue.lora(use.name).path
-            self._pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=use.name)
-            self._pipeline.set_adapters(use.name, use.weight)
+        names = [use.name for use in first.loras]
+        if not self._kept:
+            for name in names:
+                self._load(name)
+        elif names:
+            self._pipeline.enable_lora()
+        else:
+            self._pipeline.disable_lora()
+        if names:
+            self._pipeline.set_adapters(names, [use.weight for use in first.loras])
         images: list[Image.Image] = self._pipeline(
             first.prompt,
             width=first.width,
@@ -141,9 +155,13 @@ class _SimpleBot:
             num_images_per_prompt=len(job.recipes),
             generator=[torch.Generator().manual_seed(recipe.seed) for recipe in job.recipes],
         ).images
-        if first.loras:
+        if names and not self._kept:
             self._pipeline.unload_lora_weights()
         return images
+
+    def _load(self, name: str) -> None:
+        path = self._catalogue.lora(name).path
+        self._pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name)
 
 
 def _job(number: int, order: Order, model: ModelSpec, loras: Sequence[str]) -> Job:
