@@ -14,7 +14,7 @@ from itertools import accumulate
 from bot.simulation.arrivals import DAY, HOUR, HOURS, KINDS, SHAPES, Arrival, Kind, job_of
 from generation.job import Priority
 
-ORDERS = 30_000  # in the mean
+ORDERS = 12_000  # in the mean
 ORDERS_OF_EACH = 4.0  # how many a member orders in the mean
 BURSTS = 10
 BURST_SECONDS = 600.0

@@ -72,6 +72,7 @@ def _number(value: float | None) -> float:
 
 PROFILES: Mapping[str, ServiceTimes] = {
     "h200": H200,
-    "h200_six_models": replace(H200, models_held=6),  # 42 of its 141 GB, as `generation.models_on_device_gigabytes` allows them
+    # 42 of its 141 GB, where `generation.models_on_device_gigabytes` allows them.
+    "h200_six_models": replace(H200, models_held=6),
     "pocket": measured(POCKET),
 }
