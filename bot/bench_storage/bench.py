@@ -5,7 +5,7 @@ Each side has so many jobs that have ended and as many that wait. Keys of the JS
 - `flatness_sqlite`, `flatness_postgres`: the time of a verb with 100,000 jobs over its time with 100, for the verb that
   grew most (see `flatness.py` for what each does); to be at most 1.2. `flatness_postgres` is null where there is no
   server: neither `LIMNER_TEST_POSTGRES` names one, nor are its programs installed (Debian: postgresql).
-- `<database>_<verb>_ms`, `<database>_<verb>_flatness`: the median with 100,000, and the ratio for each verb.
+- `<database>_<verb>_ms`, `<database>_<verb>_flatness`: the time with 100,000, and the ratio, for each verb.
 - `<database>_load_seconds`: reading 100,000 waiting jobs at the start of the program.
 - `pick_us`: the queue's own part of a pick with 100,000 jobs, by 50,000 members, on SQLite's side.
 - `memory_growth_mb`: by how much this process grew over 10,000 jobs, after the first thousand (see `memory.py`); to be
@@ -113,10 +113,10 @@ async def _flatness(name: str, databases: Mapping[int, str], folder: Path, exten
 
 
 def _figures(name: str, few: Side, many: Side) -> Figures:
-    ratios = {verb: many.median_ms(verb) / few.median_ms(verb) for verb in VERBS}
+    ratios = {verb: many.milliseconds(verb) / few.milliseconds(verb) for verb in VERBS}
     figures: Figures = {f"flatness_{name}": max(ratios.values())}
     for verb in VERBS:
-        figures[f"{name}_{verb}_ms"] = many.median_ms(verb)
+        figures[f"{name}_{verb}_ms"] = many.milliseconds(verb)
         figures[f"{name}_{verb}_flatness"] = ratios[verb]
     figures[f"{name}_load_seconds"] = many.load_seconds
     if name == "sqlite":
