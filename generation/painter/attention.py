@@ -34,6 +34,6 @@ def prefer_attention(kernel: AttentionKernel) -> None:
     """
     if kernel == "auto":
         return
-    order = [int(backend) for backend in kernel_order(kernel)]
+    order = [int(backend) for backend in kernel_order(kernel)]  # type: ignore[call-overload]
     # PyTorch knows more than have names here, and wants all of them.
     torch._C._set_sdp_priority_order(order + [one for one in torch._C._get_sdp_priority_order() if one not in order])
