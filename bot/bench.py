@@ -22,7 +22,9 @@ What is measured runs in fresh processes; nothing else should run on the machine
   the painter over plain diffusers, medians of turns in one process (`generation/painter/bench.py`).
 - `kind_<name>_seconds`: one picture of each kind of job, one at a time (`generation/painter/bench_kinds.py`).
 - `load_seconds`: from the model's files, which the system holds in memory, to a model on the device.
-- `lora_switch_ms`: from one LoRA to another that is loaded already; null without LoRAs for the model.
+- `lora_switch_ms`: from one LoRA to another that is loaded already; `peft_…` and `hotswap_…`: in diffusers' two ways.
+  `peft_lora_step_ratio`, `hotswap_lora_step_ratio`: what a step with a LoRA takes in those over one in ours
+  (`generation/painter/bench_adapters.py`). null without LoRAs for the model, or where hot-swapping does not take them.
 """
 
 from __future__ import annotations

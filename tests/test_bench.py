@@ -21,6 +21,10 @@ PROMISED = {
     "painter_ratio_single",
     "painter_ratio_batch",
     "lora_switch_ms",
+    "peft_lora_switch_ms",
+    "hotswap_lora_switch_ms",
+    "peft_lora_step_ratio",
+    "hotswap_lora_step_ratio",
 }
 
 

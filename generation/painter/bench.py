@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from generation.engine.protocol import Batch, Progress, Task
 from generation.engine.settings import PainterSettings
 from generation.errors import LimnerError
 from generation.loras import check_lora, scan_loras
+from generation.painter.bench_adapters import ADAPTER_FIGURES, measure_adapters
 from generation.painter.bench_kinds import measure_kinds
 from generation.painter.devices import Placement, choose_placement, free_memory
 from generation.painter.models import load_model
 from generation.painter.painter import Painter
-from generation.recipe import LoraUse, Recipe
+from generation.recipe import Recipe
 
 PROMPTS = (
     "a red boat on the sea",
@@ -45,7 +47,6 @@ PROMPTS = (
     "a black cat on grass with clouds",
 )
 BATCH_SIZE = 4
-SWITCHES_A_ROUND = 10
 
 
 def measure(
@@ -60,7 +61,10 @@ def measure(
     recipe = _recipe(model, PROMPTS[0], seed=0)
     figures |= measure_kinds(Painter(settings), model, settings, loras, recipe, rounds=rounds)
     figures["load_seconds"] = _seconds(lambda: load_model(model, placement))
-    figures["lora_switch_ms"] = _lora_switch_ms(model, placement, loras, rounds=rounds) if loras else None
+    figures |= dict.fromkeys(ADAPTER_FIGURES)
+    if loras:
+        plain = partial(_plain_pipeline, model, placement)
+        figures |= measure_adapters(model, placement, loras, plain=plain, rounds=rounds)
     return figures
 
 
@@ -135,23 +139,6 @@ def _paint(painter: Painter, model: ModelSpec, batches: Sequence[Sequence[Recipe
 
 def _in_batches(recipes: Sequence[Recipe]) -> list[Sequence[Recipe]]:
     return [recipes[start : start + BATCH_SIZE] for start in range(0, len(recipes), BATCH_SIZE)]
-
-
-def _lora_switch_ms(model: ModelSpec, placement: Placement, loras: Sequence[LoraSpec], *, rounds: int) -> float:
-    """From one LoRA to another, in milliseconds. Both were loaded before: this is the switch, not the first load.
-
-    With a single LoRA: from it to none and back.
-    """
-    adapters = load_model(model, placement).adapters
-    states = [(LoraUse(name=loras[0].name),), (LoraUse(name=loras[1].name),) if len(loras) > 1 else ()]
-    for state in states:
-        adapters.switch(state, loras)
-    times = [
-        _seconds(lambda state=state: adapters.switch(state, loras))  # type: ignore[misc]
-        for _ in range(rounds * SWITCHES_A_ROUND)
-        for state in states
-    ]
-    return statistics.median(times) * 1000
 
 
 def _fitting(loras: Sequence[LoraSpec], model: ModelSpec) -> list[LoraSpec]:
