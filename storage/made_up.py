@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, case, func, insert, literal, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,8 +19,9 @@ from generation.job import JobKind, JobStatus, NewJob, Priority
 from generation.recipe import LoraUse, Recipe
 from storage import ledger
 from storage.database import Database, create_engine
-from storage.job_rows import job_row
 from storage.tables import CreditEntryRow, EntryKind, GuildRow, ImageRow, JobRow, UserRow
+
+Row: TypeAlias = dict[str, Any]
 
 AT_ONCE = 5_000  # rows in one statement's list of values
 DAYS = 365  # that the past goes back
@@ -84,36 +87,46 @@ async def _people(session: AsyncSession, members: int, now: datetime) -> None:
     await session.execute(insert(GuildRow), [{"id": GUILD_ID, "created_at": now}])
     for some in _chunks(members):
         people = [{"id": FIRST_MEMBER + number, "created_at": now} for number in some]
-        await session.execute(insert(UserRow), people)
+        await session.execute(UserRow.__table__.insert(), people)
 
 
-def _ended(count: int, members: int, model: str, now: datetime) -> Iterator[JobRow]:
+def _ended(count: int, members: int, model: str, now: datetime) -> Iterator[Row]:
     for number in range(count):
         # Every other job is one of the heavy members'.
         user_id = FIRST_MEMBER + (number // 2 % HEAVY if number % 2 else number % members)
         at = now - timedelta(days=1) - timedelta(days=DAYS) * (count - number) / count
-        row = job_row(made_up_job(number, user_id, model=model), request_key=f"past-{number}", now=at)
-        row.status = JobStatus.FAILED if number % 50 == 23 else JobStatus.DONE
-        row.error = "worker_lost" if row.status is JobStatus.FAILED else None
-        row.attempt, row.message_id = 1, 10**17 + number
-        row.started_at = row.finished_at = row.delivered_at = at
-        yield row
+        failed = number % 50 == 23
+        yield _row(made_up_job(number, user_id, model=model), at) | {
+            "request_key": f"past-{number}",
+            "message_id": 10**17 + number,
+            "status": JobStatus.FAILED if failed else JobStatus.DONE,
+            "error": "worker_lost" if failed else None,
+            "attempt": 1,
+            "started_at": at,
+            "finished_at": at,
+            "delivered_at": at,
+        }
 
 
-def _waiting(count: int, members: int, model: str, now: datetime) -> Iterator[JobRow]:
+def _waiting(count: int, members: int, model: str, now: datetime) -> Iterator[Row]:
     for number in range(count):
         at = now - timedelta(hours=1) + timedelta(hours=1) * number / count
-        row = job_row(
-            made_up_job(number, FIRST_MEMBER + number % members, model=model), request_key=f"now-{number}", now=at
-        )
-        row.message_id = 2 * 10**17 + number
-        yield row
+        yield _row(made_up_job(number, FIRST_MEMBER + number % members, model=model), at) | {
+            "request_key": f"now-{number}",
+            "message_id": 2 * 10**17 + number,
+        }
 
 
-async def _jobs(session: AsyncSession, rows: Iterator[JobRow]) -> None:
-    names = [column.name for column in JobRow.__table__.columns if column.name != "id"]
+def _row(new: NewJob, now: datetime) -> Row:
+    """A queued job without what a later verb gave it."""
+    ordered = {field.name: getattr(new, field.name) for field in fields(NewJob)}
+    absent = dict.fromkeys(column.name for column in JobRow.__table__.columns if column.name != "id")
+    return absent | ordered | {"status": JobStatus.QUEUED, "attempt": 0, "created_at": now}
+
+
+async def _jobs(session: AsyncSession, rows: Iterator[Row]) -> None:
     while some := list(islice(rows, AT_ONCE)):
-        await session.execute(insert(JobRow), [{name: getattr(row, name) for name in names} for row in some])
+        await session.execute(JobRow.__table__.insert(), some)
 
 
 async def _pictures(session: AsyncSession) -> None:
@@ -123,7 +136,7 @@ async def _pictures(session: AsyncSession) -> None:
     rows = await session.stream(done.execution_options(yield_per=AT_ONCE))
     async for some in rows.partitions():
         await session.execute(
-            insert(ImageRow),
+            ImageRow.__table__.insert(),
             [
                 {
                     "job_id": job_id,
