@@ -12,12 +12,7 @@ from typing import Any
 
 from bot.simulation.drawing import COLOURS, Axis, Plot
 
-NAMES = {
-    "alone": "each order by itself",
-    "batches": "batches",
-    "joining": "joining at each step",
-    "waiting": "waiting for company",
-}
+NAMES = {"alone": "each order by itself", "batches": "batches", "joining": "joining at each step"}
 
 
 def main() -> None:
@@ -32,9 +27,10 @@ def latency(figures: Mapping[str, Any]) -> Plot:
     """Seconds from an order to its pictures against what is ordered; p99 dashed."""
     curve = figures["curve"]
     least = min(entry[way]["p50"] for entry in curve for way in NAMES)
-    low = 10 ** math.floor(math.log10(least))
-    ticks = [low * factor for factor in (1, 2, 5, 10, 20, 50, 100)]
-    y = Axis(low=low, high=100 * low, logarithmic=True, ticks=ticks, title="seconds (p99 dashed)")
+    round_numbers = [factor * 10**power for power in range(-3, 5) for factor in (1, 2, 5)]
+    first = max(place for place, number in enumerate(round_numbers) if number <= least)
+    ticks = round_numbers[first : first + 7]  # two decades
+    y = Axis(low=ticks[0], high=ticks[-1], logarithmic=True, ticks=ticks, title="seconds (p99 dashed)")
     plot = Plot(title="From an order to its pictures", x=_rates(curve), y=y)
     for colour, (way, name) in zip(COLOURS, NAMES.items(), strict=False):
         plot.line([(entry["images_per_second"], entry[way]["p50"]) for entry in curve], colour=colour, name=name)
