@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import ray
+from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 from generation.catalogue import ModelSpec
@@ -23,8 +24,7 @@ from generation.engine.ray_settings import ClusterSettings
 from generation.engine.settings import EngineSettings, PainterSettings
 from tests.engine.local_engines import QUICK
 
-# One that Ray does not take for "this machine", which it would look up by its outward address.
-LOOPBACK = "127.0.0.2"
+LOOPBACK = "127.0.0.1"  # the one address for which Ray listens nowhere else
 TOKEN = "a-token-of-the-tests-0123456789"
 SMALL = {"object_store_memory": 80 << 20, "node_ip_address": LOOPBACK, "include_dashboard": False}
 LARGE = 24.0  # gigabytes that a node with a large GPU declares
@@ -78,10 +78,12 @@ def ray_cluster() -> Iterator[TestCluster]:
         "RAY_AUTH_TOKEN": TOKEN,
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DISABLE_IMPORT_WARNING": "1",
+        # What Ray does on systems where it makes no clusters: this machine is its loopback address, not an outward one.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
+    clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read from there once
     insist_on_token()
     try:
         cluster = TestCluster(Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL}))
@@ -93,6 +95,7 @@ def ray_cluster() -> Iterator[TestCluster]:
             ray.shutdown()
             cluster.cluster.shutdown()
     finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
