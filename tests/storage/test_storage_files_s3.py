@@ -14,6 +14,7 @@ import pytest
 from storage_databases import Databases
 from storage_samples import HARBOUR, WORKER, Clock, leased, pictures
 
+from bot.doctor import _files
 from storage import files_s3
 from storage.backup import back_up
 from storage.errors import BackupOfBucket, FilesUnavailable, FilesUnwritable
@@ -166,6 +167,12 @@ async def test_a_storage_that_is_not_there_or_has_no_such_bucket_is_said_in_one_
     with pytest.raises(FilesUnavailable) as unreachable:
         await open_files(bucket)
     assert unreachable.value.fields["detail"] == "nothing answers at http://127.0.0.1:9"
+
+
+async def test_the_doctor_tries_it_and_leaves_nothing(bucket: str) -> None:
+    good, bad = await _files(bucket), await _files("s3://another-bucket")
+    assert (good.state, bad.state, bad.fields["detail"]) == ("ok", "todo", "there is no such bucket")
+    assert await S3Files(bucket).last_written(datetime.now(UTC) + LATER) == []
 
 
 async def test_pictures_are_kept_deleted_and_cleared_away_there_too(
