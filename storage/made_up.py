@@ -19,7 +19,7 @@ from generation.job import JobKind, JobStatus, NewJob, Priority
 from generation.recipe import LoraUse, Recipe
 from storage import ledger
 from storage.database import Database, create_engine
-from storage.tables import CreditEntryRow, EntryKind, GuildRow, ImageRow, JobRow, UserRow
+from storage.tables import CreditEntryRow, EntryKind, GuildRow, ImageRow, JobRow, Table, UserRow
 
 Row: TypeAlias = dict[str, Any]
 
@@ -87,7 +87,7 @@ async def _people(session: AsyncSession, members: int, now: datetime) -> None:
     await session.execute(insert(GuildRow), [{"id": GUILD_ID, "created_at": now}])
     for some in _chunks(members):
         people = [{"id": FIRST_MEMBER + number, "created_at": now} for number in some]
-        await session.execute(UserRow.__table__.insert(), people)
+        await session.execute(Table.metadata.tables[UserRow.__tablename__].insert(), people)
 
 
 def _ended(count: int, members: int, model: str, now: datetime) -> Iterator[Row]:
@@ -126,7 +126,7 @@ def _row(new: NewJob, now: datetime) -> Row:
 
 async def _jobs(session: AsyncSession, rows: Iterator[Row]) -> None:
     while some := list(islice(rows, AT_ONCE)):
-        await session.execute(JobRow.__table__.insert(), some)
+        await session.execute(Table.metadata.tables[JobRow.__tablename__].insert(), some)
 
 
 async def _pictures(session: AsyncSession) -> None:
@@ -136,7 +136,7 @@ async def _pictures(session: AsyncSession) -> None:
     rows = await session.stream(done.execution_options(yield_per=AT_ONCE))
     async for some in rows.partitions():
         await session.execute(
-            ImageRow.__table__.insert(),
+            Table.metadata.tables[ImageRow.__tablename__].insert(),
             [
                 {
                     "job_id": job_id,
