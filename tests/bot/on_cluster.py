@@ -1,6 +1,6 @@
 """Runs end-to-end tests with every bot's workers on Ray: `python -m tests.bot.on_cluster [PYTEST'S ARGUMENTS]`.
 
-Without arguments, all of them. Those that look at worker processes on this machine fail there, and say so.
+Without arguments, all of them.
 """
 
 from __future__ import annotations

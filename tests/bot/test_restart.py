@@ -14,7 +14,7 @@ from pathlib import Path
 import discord
 import pytest
 
-from generation.engine.local import LocalEngine
+from generation.engine.crew import Crew
 from generation.job import JobStatus
 from storage.images import Image
 from tests.bot.world import World, labels, open_world, public, wait_for
@@ -68,8 +68,8 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_job_runs_again(world:
     message = await world.imagine("a slow boat --steps 18")
     await world.until(lambda: "%" in world.now(message).content)
     engine = world.app.engine
-    assert isinstance(engine, LocalEngine)
-    pid = engine.pid("here/cpu")
+    assert isinstance(engine, Crew)
+    pid = engine.pid(engine.workers()[0].name)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     await answered_once_and_charged_once(world, message)
