@@ -79,7 +79,9 @@ class HeldModels:
         """That model on its device: held, brought back, or loaded. Raises as `load_model`."""
         held = self._held.pop(spec.name, None)
         if held is not None and held.model.spec != spec:
+            self._before_leaving()
             held = None  # another one by that name since
+            self._free()
         try:
             if held is None:
                 self._make_room(self._likely_bytes())

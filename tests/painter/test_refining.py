@@ -179,7 +179,7 @@ class TestLoading:
 
         build_pipeline(seed=3).save_pretrained(tmp_path)
         with pytest.MonkeyPatch.context() as patch:
-            from generation.painter import painter as module
+            from generation.painter import held_models as module
 
             load = module.load_model
             patch.setattr(module, "load_model", lambda *arguments: (watch(), load(*arguments))[1])

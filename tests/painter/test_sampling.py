@@ -290,7 +290,7 @@ def test_one_model_goes_before_the_next_comes(tiny: ModelSpec, tmp_path: Path, m
         at_loading.append(sum(module() is not None for module in alive))
         return load_model(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("generation.painter.painter.load_model", watched)
+    monkeypatch.setattr("generation.painter.held_models.load_model", watched)
     first = {}
     for model in [*models, *models]:
         wanted = recipe(tile=True, hires=Hires(width=32, height=32, strength=0.5), scheduler="euler_a", stop=0.5)
