@@ -51,7 +51,9 @@ def measure(config: Config, *, rounds: int = ROUNDS) -> Figures:
     say("orders that come at random")
     measured = {int(size): seconds for size, seconds in figures["batch_seconds"].items()}
     model = config.models[config.generation.model]
-    return _rounded(figures | {"curve": curve(BatchSeconds(measured), steps=model.num_inference_steps)})
+    entries = curve(BatchSeconds(measured), steps=model.num_inference_steps)
+    rounded: Figures = _rounded(figures | {"curve": entries})
+    return rounded
 
 
 def curve(seconds: BatchSeconds, *, steps: int, orders: int = ORDERS) -> list[Figures]:
