@@ -45,7 +45,7 @@ class HeldModels:
     def __init__(
         self, settings: PainterSettings, placement: Placement, *, before_leaving: Callable[[], None] = lambda: None
     ) -> None:
-        """`settings.models_on_device_gigabytes` may be filled on the device, `settings.models_in_memory_gigabytes` in main memory.
+        """`settings` say how many gigabytes models may fill on the device and in main memory.
 
         Where the weights lie in main memory anyway, on the CPU or to save memory of the device, the second alone
         counts. `before_leaving` is called before weights leave their place: nobody may be working with them then.
@@ -53,10 +53,11 @@ class HeldModels:
         self._placement = placement
         self._before_leaving = before_leaving
         apart = has_memory_of_its_own(placement.device) and placement.vram == "full"
-        self._device_bytes = round((settings.models_on_device_gigabytes if apart else settings.models_in_memory_gigabytes) * GIGABYTE)
+        on_device, in_memory = settings.models_on_device_gigabytes, settings.models_in_memory_gigabytes
+        self._device_bytes = round((on_device if apart else in_memory) * GIGABYTE)
         # A graph that CUDA replays knows where the weights lie.
         movable = apart and settings.compile != "graphs"
-        self._waiting_bytes = round(settings.models_in_memory_gigabytes * GIGABYTE) if movable else 0
+        self._waiting_bytes = round(in_memory * GIGABYTE) if movable else 0
         self._held: dict[str, _Held] = {}  # by name, least recently used first
         self._log = structlog.get_logger(__name__)
 

@@ -109,7 +109,9 @@ class TestBesideTheDevice:
 
     @pytest.fixture
     def painter(self, monkeypatch: pytest.MonkeyPatch) -> Painter:
-        settings = PainterSettings(device="cpu", models_on_device_gigabytes=gigabytes(1.5), models_in_memory_gigabytes=gigabytes(2.5))
+        settings = PainterSettings(
+            device="cpu", models_on_device_gigabytes=gigabytes(1.5), models_in_memory_gigabytes=gigabytes(2.5)
+        )
         painter = Painter(settings)
         monkeypatch.setattr("generation.painter.held_models.has_memory_of_its_own", lambda device: True)
         placement = Placement(device=torch.device("cpu"), dtype=torch.float32, vram="full")
