@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from storage.errors import StorageOutdated, StorageUnavailable
+from storage.kept import Kept
 
 Clock = Callable[[], datetime]
 
@@ -37,6 +38,7 @@ class Database:
     """Sessions on one database, and the clock by which its rows are stamped. Built by `Database.open`."""
 
     def __init__(self, reading: AsyncEngine, writing: AsyncEngine, clock: Clock) -> None:
+        self.kept = Kept()
         self._clock = clock
         self._readers = async_sessionmaker(reading, expire_on_commit=False)
         self._writers = async_sessionmaker(writing.execution_options(writes=True), expire_on_commit=False)
@@ -84,8 +86,12 @@ class Database:
         before guilds before jobs, and jobs by rising id, so that no two blocks wait for each other.
         """
         turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
-        async with turn, self._writers() as session, session.begin():
-            yield session
+        async with turn, self._writers() as session:
+            try:
+                async with session.begin():
+                    yield session
+            finally:
+                self.kept.committed(session)
 
 
 def create_engine(url: str) -> AsyncEngine:
