@@ -96,8 +96,8 @@ async def test_deletion_takes_pictures_words_and_messages_and_leaves_those_of_ot
     credits = await world.credits()
     images = await world.app.services.storage.images.of_job(1)
     assert await deleted(world) == (
-        "Deleted: 2 pictures, the words of 1 orders, 0 pictures that you brought, your favourites and your settings."
-        " My messages that show them follow; where I may not delete, they stay."
+        "Deleted. Pictures: 2; orders that lost their words: 1; pictures that you brought: 0."
+        " Your favourites and settings are gone too. My messages that show them follow; where I may not delete, they stay."
     )
     # Its own message and the one with the picture that somebody took out; what was made of it is somebody else's.
     await world.until(lambda: [message.id for message in world.messages()] == [varied.id])
@@ -162,7 +162,7 @@ async def test_what_waits_is_called_off_and_paid_back(tmp_path: Path) -> None:
         await world.imagine("a secret boat --n 4")
         await world.imagine("another --n 4")
         assert await world.credits() == 92
-        assert (await deleted(world)).startswith("Deleted: 0 pictures, the words of 2 orders")
+        assert (await deleted(world)).startswith("Deleted. Pictures: 0; orders that lost their words: 2;")
         assert await world.credits() == 100
         assert await world.app.services.storage.jobs.waiting() == []
 
