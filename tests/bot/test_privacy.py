@@ -110,6 +110,16 @@ async def test_deletion_takes_pictures_words_and_messages_and_leaves_those_of_ot
     assert "drawn here by" in private(await world.stranger.context_menu(world.channel, "Recipe", varied))
 
 
+async def test_messages_go_soon_also_while_others_are_left_for_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_data, "PAUSES", (0.1, 3600.0))
+    await world.restart()  # which begins with a look at what an earlier run left, and goes on with the long pause
+    await world.drawn("a secret boat --n 1")
+    await deleted(world)
+    await world.until(lambda: not world.messages())
+
+
 async def test_every_button_on_a_message_that_is_still_there_answers_in_one_sentence(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
