@@ -97,7 +97,8 @@ async def test_deletion_takes_pictures_words_and_messages_and_leaves_those_of_ot
     images = await world.app.services.storage.images.of_job(1)
     assert await deleted(world) == (
         "Deleted. Pictures: 2; orders that lost their words: 1; pictures that you brought: 0."
-        " Your favourites and settings are gone too. My messages that show them follow; where I may not delete, they stay."
+        " Your favourites and settings are gone too."
+        " My messages that show them follow; where I may not delete, they stay."
     )
     # Its own message and the one with the picture that somebody took out; what was made of it is somebody else's.
     await world.until(lambda: [message.id for message in world.messages()] == [varied.id])
