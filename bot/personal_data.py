@@ -12,6 +12,7 @@ import structlog
 
 from bot.background import attempted
 from generation.errors import RequestRejected
+from generation.queue.waiting import comes_within
 
 if TYPE_CHECKING:
     from bot.deleting import Deleting
@@ -84,10 +85,9 @@ class PersonalDataDesk:
             await self._wanted.wait()
             self._wanted.clear()
             for pause in PAUSES:
-                await asyncio.sleep(pause)
-                await attempted("message_removal", self._remove_messages())
-                if self._wanted.is_set():  # somebody else: begin anew
+                if await comes_within(pause, self._wanted):  # somebody else: begin anew
                     break
+                await attempted("message_removal", self._remove_messages())
 
     async def _remove_messages(self) -> None:
         for showing in await self._storage.personal_data.messages_left():

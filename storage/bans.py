@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.errors import Banned, BannedForGood
 from storage.guilds import remember_guild
 from storage.inserting import insert_or_replace
+from storage.kept import settings_changed
 from storage.moderator_log import write_down
 from storage.tables import BanRow
 from storage.uninterrupted import uninterrupted
@@ -50,6 +51,7 @@ class Bans:
             until = None if lasting is None else now + lasting
             ban = Ban(guild_id=guild_id, user_id=user_id, moderator_id=by, reason=reason, until=until, created_at=now)
             values = {field.name: getattr(ban, field.name) for field in fields(Ban)}
+            settings_changed(session)
             await insert_or_replace(session, BanRow, values, key=("guild_id", "user_id"))
             details = {"reason": reason, "until": None if until is None else until.isoformat()}
             await write_down(session, guild_id, by, "ban.set", user_id, details, now=now)
@@ -63,14 +65,18 @@ class Bans:
             row = await session.scalar(select(BanRow).where(*_of(user_id, guild_id), _in_force(now)))
             if row is None:
                 return False
+            settings_changed(session)
             await session.delete(row)
             await write_down(session, guild_id, by, "ban.end", user_id, {"reason": row.reason}, now=now)
         return True
 
     async def check(self, user_id: int, guild_id: int | None) -> None:
         """Raises `Banned` or `BannedForGood` where there is a ban in force."""
-        async with self._database.reading() as session:
-            await check_ban(session, user_id, guild_id, now=self._database.now())
+        if guild_id is None:
+            return
+        ban = await self._database.kept.of(("ban", user_id, guild_id), lambda: self._read(user_id, guild_id))
+        if ban is not None:
+            _enforce(ban, now=self._database.now())
 
     async def in_server(self, guild_id: int) -> Sequence[Ban]:
         """All bans of that server, the newest first."""
@@ -82,17 +88,26 @@ class Bans:
             )
             return [_ban_of(row) for row in rows]
 
+    async def _read(self, user_id: int, guild_id: int) -> Ban | None:
+        async with self._database.reading() as session:
+            row = await session.scalar(select(BanRow).where(*_of(user_id, guild_id)))
+            return None if row is None else _ban_of(row)
+
 
 async def check_ban(session: AsyncSession, user_id: int, guild_id: int | None, *, now: datetime) -> None:
     """As `Bans.check`. With the person locked (`lock_user`) nobody can ban them before the transaction ends."""
     if guild_id is None:
         return
     ban = await session.scalar(select(BanRow).where(*_of(user_id, guild_id), _in_force(now)))
-    if ban is None:
-        return
+    if ban is not None:
+        _enforce(_ban_of(ban), now=now)
+
+
+def _enforce(ban: Ban, *, now: datetime) -> None:
     if ban.until is None:
         raise BannedForGood(reason=ban.reason)
-    raise Banned(until=ban.until, reason=ban.reason)
+    if ban.until > now:
+        raise Banned(until=ban.until, reason=ban.reason)
 
 
 def _of(user_id: int, guild_id: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

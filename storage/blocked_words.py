@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
 from storage.guilds import lock_guild
+from storage.kept import settings_changed
 from storage.moderator_log import write_down
 from storage.settings import read_setting, write_setting
 from storage.tables import BlockedWordRow
@@ -36,9 +37,7 @@ class BlockedWords:
 
     async def of(self, guild_id: int) -> ServerWords:
         """What this server blocks."""
-        async with self._database.reading() as session:
-            without = await read_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS)
-            return ServerWords(words=await _words(session, guild_id), defaults=not without)
+        return await self._database.kept.of(("words", guild_id), lambda: self._read(guild_id))
 
     async def add(self, guild_id: int, word: str, *, by: int, at_most: int) -> bool:
         """Block a word of up to `MAX_LENGTH` characters. False: the server has `at_most` words already.
@@ -53,6 +52,7 @@ class BlockedWords:
                 return True
             if len(words) >= at_most:
                 return False
+            settings_changed(session)
             session.add(BlockedWordRow(guild_id=guild_id, word=word))
             await write_down(session, guild_id, by, "words.add", None, {"word": word}, now=now)
             return True
@@ -63,6 +63,7 @@ class BlockedWords:
             now = self._database.now()
             await lock_guild(session, guild_id, now)
             blocked = [word for word in await _words(session, guild_id) if word in words]
+            settings_changed(session)
             of_guild = BlockedWordRow.guild_id == guild_id
             await session.execute(delete(BlockedWordRow).where(of_guild, BlockedWordRow.word.in_(blocked)))
             for word in blocked:
@@ -78,6 +79,11 @@ class BlockedWords:
                 return
             await write_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS, None if use else True)
             await write_down(session, guild_id, by, "words.default", None, {"used": use}, now=now)
+
+    async def _read(self, guild_id: int) -> ServerWords:
+        async with self._database.reading() as session:
+            without = await read_setting(session, "guild", guild_id, _WITHOUT_DEFAULTS)
+            return ServerWords(words=await _words(session, guild_id), defaults=not without)
 
 
 async def _words(session: AsyncSession, guild_id: int) -> Sequence[str]:

@@ -12,6 +12,7 @@ from storage import ledger
 from storage.database import Database
 from storage.guilds import lock_guild, remember_guild
 from storage.inserting import insert_or_replace
+from storage.kept import settings_changed
 from storage.ledger import Balance
 from storage.moderator_log import write_down
 from storage.settings import read_setting, write_setting
@@ -78,9 +79,7 @@ class Credits:
         """What `set_default` set for this server, or None. Direct messages have none."""
         if guild_id is None:
             return None
-        async with self._database.reading() as session:
-            value = await read_setting(session, "guild", guild_id, _DEFAULT_KEY)
-        return None if value is None else int(value)
+        return await self._database.kept.of(("default", guild_id), lambda: self._read_default(guild_id))
 
     async def set_role(self, guild_id: int, role_id: int, credits: int | None, *, by: int | None = None) -> None:
         """What those with this role may spend a day; None: as everyone else."""
@@ -89,6 +88,7 @@ class Credits:
         async with self._database.writing() as session:
             now = self._database.now()
             await lock_guild(session, guild_id, now)
+            settings_changed(session)
             if credits is None:
                 row_of_role = await session.get(RoleAllowanceRow, (guild_id, role_id))
                 if row_of_role is None:
@@ -101,9 +101,7 @@ class Credits:
 
     async def of_roles(self, guild_id: int) -> Mapping[int, int]:
         """The allowances that `set_role` set in this server, by role."""
-        async with self._database.reading() as session:
-            rows = await session.scalars(select(RoleAllowanceRow).where(RoleAllowanceRow.guild_id == guild_id))
-            return {row.role_id: row.credits for row in rows}
+        return await self._database.kept.of(("roles", guild_id), lambda: self._read_roles(guild_id))
 
     async def of_members(self, guild_id: int) -> Mapping[int, int]:
         """The allowances that `set_allowance` set in this server, by member."""
@@ -111,6 +109,16 @@ class Credits:
             own = AllowanceRow.guild_id == guild_id, AllowanceRow.credits.is_not(None)
             rows = await session.scalars(select(AllowanceRow).where(*own).order_by(AllowanceRow.user_id))
             return {row.user_id: row.credits for row in rows if row.credits is not None}
+
+    async def _read_default(self, guild_id: int) -> int | None:
+        async with self._database.reading() as session:
+            value = await read_setting(session, "guild", guild_id, _DEFAULT_KEY)
+        return None if value is None else int(value)
+
+    async def _read_roles(self, guild_id: int) -> Mapping[int, int]:
+        async with self._database.reading() as session:
+            rows = await session.scalars(select(RoleAllowanceRow).where(RoleAllowanceRow.guild_id == guild_id))
+            return {row.role_id: row.credits for row in rows}
 
     async def _begin_to_count_anew(
         self, user_id: int, guild_id: int | None, credits: int | None, *, by: int | None

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from storage.errors import StorageOutdated, StorageUnavailable
+from storage.kept import Kept
 
 Clock = Callable[[], datetime]
 
@@ -42,6 +43,7 @@ class Database:
     """Sessions on one database, and the clock by which its rows are stamped. Built by `Database.open`."""
 
     def __init__(self, reading: AsyncEngine, writing: AsyncEngine, clock: Clock) -> None:
+        self.kept = Kept()
         self._clock = clock
         self.origin = secrets.token_hex(6)  # by which other programs' notifications are told from our own
         self._readers = async_sessionmaker(reading, expire_on_commit=False)
@@ -90,10 +92,14 @@ class Database:
         before guilds before jobs, and jobs by rising id, so that no two blocks wait for each other.
         """
         turn: AbstractAsyncContextManager[Any] = self._turn or nullcontext()
-        async with turn, self._writers() as session, session.begin():
-            yield session
-            if session.info.get(MOVED):
-                await self._tell(session)
+        async with turn, self._writers() as session:
+            try:
+                async with session.begin():
+                    yield session
+                    if session.info.get(MOVED):
+                        await self._tell(session)
+            finally:
+                self.kept.committed(session)
 
     async def _tell(self, session: AsyncSession) -> None:
         """Let other programs on the same server know which jobs moved, if the transaction comes to its end."""

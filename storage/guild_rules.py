@@ -56,8 +56,7 @@ class Rulebook:
         """What holds in that server. Nobody gives rules to direct messages."""
         if guild_id is None:
             return GuildRules()
-        async with self._database.reading() as session:
-            return await _read(session, guild_id)
+        return await self._database.kept.of(("rules", guild_id), lambda: self._read(guild_id))
 
     async def limit(self, guild_id: int, limits: Mapping[str, int | float | None], *, by: int) -> GuildRules:
         """Change those of `LIMITS` that are named; None takes one away. Raises `ValueError` for what is no limit."""
@@ -123,6 +122,10 @@ class Rulebook:
                 select(SettingRow.scope_id, SettingRow.value).where(SettingRow.scope == "guild", SettingRow.key == _KEY)
             )
             return [guild_id for guild_id, value in rows if _rules_of(value).paused]
+
+    async def _read(self, guild_id: int) -> GuildRules:
+        async with self._database.reading() as session:
+            return await _read(session, guild_id)
 
     async def _set_paused(self, guild_id: int, paused: bool, action: str, *, by: int) -> bool:
         async with self._database.writing() as session:

@@ -28,6 +28,7 @@ from storage.file_needs import (
 )
 from storage.files import Files
 from storage.job_rows import end, job_of, lock_jobs
+from storage.kept import settings_changed
 from storage.moderator_log import WORDS_REFUSED
 from storage.showings import Showing, showings_of
 from storage.tables import (
@@ -167,6 +168,7 @@ class PersonalData:
         """Cancel what has not ended, delete what is little, and note what else there is by now."""
         async with self._database.writing() as session:
             now = self._database.now()
+            settings_changed(session)
             mine = SettingRow.scope == "user", SettingRow.scope_id == user_id
             await session.execute(delete(SettingRow).where(*mine), execution_options=BULK)
             if await session.get(UserRow, user_id) is not None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
 from storage.inserting import insert_or_replace
+from storage.kept import settings_changed
 from storage.tables import SettingRow
 from storage.uninterrupted import uninterrupted
 
@@ -23,14 +24,17 @@ class Settings:
         self._database = database
 
     async def get(self, scope: Scope, scope_id: int, key: str) -> Any:
-        """The value, or None if it was never set."""
-        async with self._database.reading() as session:
-            return await read_setting(session, scope, scope_id, key)
+        """The value, which must not be changed, or None if it was never set."""
+        return await self._database.kept.of((scope, scope_id, key), lambda: self._read(scope, scope_id, key))
 
     async def set(self, scope: Scope, scope_id: int, key: str, value: Any) -> None:
         """Set a JSON-ready value; None takes the setting away."""
         async with self._database.writing() as session:
             await write_setting(session, scope, scope_id, key, value)
+
+    async def _read(self, scope: Scope, scope_id: int, key: str) -> Any:
+        async with self._database.reading() as session:
+            return await read_setting(session, scope, scope_id, key)
 
 
 async def read_setting(session: AsyncSession, scope: Scope, scope_id: int, key: str) -> Any:
@@ -42,6 +46,7 @@ async def read_setting(session: AsyncSession, scope: Scope, scope_id: int, key: 
 
 
 async def write_setting(session: AsyncSession, scope: Scope, scope_id: int, key: str, value: Any) -> None:
+    settings_changed(session)
     if value is None:
         await session.execute(
             delete(SettingRow).where(SettingRow.scope == scope, SettingRow.scope_id == scope_id, SettingRow.key == key)

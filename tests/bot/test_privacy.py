@@ -95,7 +95,8 @@ async def test_deletion_takes_pictures_words_and_messages_and_leaves_those_of_ot
     credits = await world.credits()
     images = await world.app.services.storage.images.of_job(1)
     assert await deleted(world) == (
-        "Deleted: 2 pictures, the words of 1 orders, 0 pictures that you brought, your favourites and your settings."
+        "Deleted. Pictures: 2; orders that lost their words: 1; pictures that you brought: 0."
+        " Your favourites and settings are gone too."
         " My messages that show them follow; where I may not delete, they stay."
     )
     # Its own message and the one with the picture that somebody took out; what was made of it is somebody else's.
@@ -107,6 +108,16 @@ async def test_deletion_takes_pictures_words_and_messages_and_leaves_those_of_ot
         assert not await world.app.services.storage.files.exists(image.digest)
     assert await world.credits() == credits == 98
     assert "drawn here by" in private(await world.stranger.context_menu(world.channel, "Recipe", varied))
+
+
+async def test_messages_go_soon_also_while_others_are_left_for_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_data, "PAUSES", (0.1, 3600.0))
+    await world.restart()  # which begins with a look at what an earlier run left, and goes on with the long pause
+    await world.drawn("a secret boat --n 1")
+    await deleted(world)
+    await world.until(lambda: not world.messages())
 
 
 async def test_every_button_on_a_message_that_is_still_there_answers_in_one_sentence(
@@ -161,7 +172,7 @@ async def test_what_waits_is_called_off_and_paid_back(tmp_path: Path) -> None:
         await world.imagine("a secret boat --n 4")
         await world.imagine("another --n 4")
         assert await world.credits() == 92
-        assert (await deleted(world)).startswith("Deleted: 0 pictures, the words of 2 orders")
+        assert (await deleted(world)).startswith("Deleted. Pictures: 0; orders that lost their words: 2;")
         assert await world.credits() == 100
         assert await world.app.services.storage.jobs.waiting() == []
 
