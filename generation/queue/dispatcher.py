@@ -179,7 +179,7 @@ class Dispatcher:
             if self._queue.ready:
                 info = next(info for info in self._engine.workers() if info.name == worker)
                 await self._start_batch(info, tasks)
-            else:
+            elif not self._stopping.is_set():  # its wake-up may have come by now, and shall not be wiped out
                 self._wake.clear()
                 await unless(self._wake, self._engine.death())  # and ask again: the worker may have died meanwhile
 
