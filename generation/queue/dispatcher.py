@@ -223,7 +223,7 @@ class Dispatcher:
                     await unless(self._stopping, comes_within(seconds, self._wake))  # and look again
                 else:
                     await self._start_batch(info, tasks)
-            else:
+            elif not self._stopping.is_set():  # its wake-up may have come by now, and shall not be wiped out
                 self._wake.clear()
                 await unless(self._wake, self._engine.death())  # and ask again: the worker may have died meanwhile
 

@@ -35,6 +35,7 @@ class ScriptedEngine:
         self.release = asyncio.Event()
         self.batches: list[Batch] = []  # as they were begun
         self.cancels: list[str] = []
+        self.asked = 0  # how often somebody began to wait for an idle worker
         self.dead = False
         self._seats = {
             name: _Seat(WorkerInfo(name=name, device="cpu", state=WorkerState.IDLE))
@@ -57,6 +58,7 @@ class ScriptedEngine:
         return [seat.info for seat in self._seats.values()]
 
     async def idle(self) -> str:
+        self.asked += 1
         while True:
             self._check_alive()
             for name, seat in self._seats.items():

@@ -387,6 +387,21 @@ class TestStop:
         await bench.dispatcher.run()
         await bench.dispatcher.stop(grace=0)
 
+    @pytest.mark.parametrize("moments", range(12))
+    async def test_it_is_heard_in_whatever_moment_it_comes(self, moments: int) -> None:
+        """Above all between a worker's becoming idle and the wait for jobs that follows, which takes a few moments."""
+        bench = new_bench()
+        bench.engine.stand_still()
+        bench.start()
+        async with asyncio.timeout(60):
+            await until(lambda: bench.engine.asked > 0)
+            bench.engine.stand_still(WorkerState.IDLE)
+            for _ in range(moments):
+                await asyncio.sleep(0)
+            await bench.dispatcher.stop(grace=0)
+            assert bench.run is not None
+            await bench.run
+
     async def test_a_dead_engine_ends_the_run_and_leaves_nothing_leased(self) -> None:
         bench = new_bench("here/a", "here/b")
         async with asyncio.timeout(60):
