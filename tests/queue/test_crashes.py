@@ -118,7 +118,8 @@ async def test_killing_workers_at_random_loses_and_doubles_nothing(tmp_path: Pat
             for worker in at.engine.workers():
                 pid = at.engine.pid(worker.name)
                 if pid is not None:
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # a busy machine noticed the last kill just now
+                        os.kill(pid, signal.SIGKILL)
                     break
         await at.end_of(*jobs)
         assert set(at.ear.ends().values()) == {JobStatus.DONE}

@@ -406,14 +406,14 @@ class TestStop:
         bench = new_bench("here/a", "here/b")
         async with asyncio.timeout(60):
             bench.start()
-            running = bench.submit(order("wait"))
-            await until(lambda: bool(bench.ear.progress))
+            running = [bench.submit(order("wait", model=model)) for model in ("sdxl", "other")]  # no worker is idle
+            await until(lambda: len({job_id for job_id, _ in bench.ear.progress}) == 2)
             bench.engine.die()
             queued = bench.submit(order("red", model="other"))
             assert bench.run is not None
             with pytest.raises(EngineDead):
                 await bench.run
-        assert {bench.store.jobs[job.id].status for job in (running, queued)} == {JobStatus.QUEUED}
+        assert {bench.store.jobs[job.id].status for job in (*running, queued)} == {JobStatus.QUEUED}
 
     @pytest.mark.parametrize("drained", [False, True])
     async def test_a_dead_engine_ends_the_run_though_nothing_is_to_be_drawn(self, drained: bool) -> None:
