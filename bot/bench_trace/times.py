@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.simulation.fleet import ServiceTimes
-from generation.errors import RequestRejected
+from generation.errors import LimnerError
 
 # What `python -m bot bench --json` calls them, of the embedded model on one core of a server's CPU (x86-64, 20 steps,
 # 128 × 128, float32), in seconds of the processor.
@@ -34,7 +34,7 @@ H200 = ServiceTimes(
 )
 
 
-class NotFigures(RequestRejected):
+class NotFigures(LimnerError):
     """A file is not what `python -m bot bench --json` prints. Fields: `path`."""
 
     key = "not_figures"
