@@ -101,6 +101,7 @@ class HeldModels:
         held = self._held[spec.name]
         if held.refiner is None:
             held.refiner = load_refiner(spec, self._placement)
+            held.waiting = []  # there it is not, if the model has left before
             self._make_room(0)
         return held.refiner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from generation.painter.held_models import HeldModels
 from generation.painter.painter import Painter
 from generation.recipe import LoraUse
 from tests.painter.lora_files import save_lora
-from tests.painter.tiny_sdxl import build_pipeline, distance, paint, recipe, spec_for
+from tests.painter.tiny_sdxl import build_pipeline, build_refiner, distance, paint, recipe, spec_for
 
 NAMES = ("a", "b", "c")
 
@@ -178,3 +179,22 @@ def test_the_one_at_work_stays_whatever_the_budget(specs: dict[str, ModelSpec]) 
     painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=gigabytes(0.1)))
     painter.load(specs["a"])
     assert painter._models.names == ("a",)
+
+
+def test_a_refiner_that_came_later_leaves_with_its_model(
+    specs: dict[str, ModelSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_refiner().save_pretrained(tmp_path / "refiner")
+    refined = spec_for(specs["a"].source, name="a", refiner=str(tmp_path / "refiner"))
+    monkeypatch.setattr("generation.painter.held_models.has_memory_of_its_own", lambda device: True)
+    settings = PainterSettings(device="cpu", models_in_memory_gigabytes=1)
+    models = HeldModels(settings, Placement(device=torch.device("cpu"), dtype=torch.float32, vram="full"))
+    for spec in (refined, specs["b"], refined):
+        models.model(spec)
+    weight = models.refiner(refined).pipeline.unet.conv_in.weight
+    there, own = weight.data_ptr(), weight.clone()
+    models.model(specs["b"])
+    assert not models._held["a"].on_device
+    assert weight.data_ptr() != there
+    models.model(refined)
+    assert torch.equal(models.refiner(refined).pipeline.unet.conv_in.weight, own)
