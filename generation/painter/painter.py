@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import structlog
 import torch
@@ -34,6 +35,8 @@ from generation.painter.refiner import LoadedRefiner
 from generation.painter.safety import SafetyClassifier
 from generation.painter.schedulers import own_name
 from generation.recipe import Recipe
+
+Made = TypeVar("Made")
 
 
 class Painter:
@@ -89,8 +92,9 @@ class Painter:
         It must be called: models whose pictures are unfinished stay where they are. `cancelled` is called there too,
         and what is raised is what `paint` raises.
         """
-        finish = self._denoise(batch, on_progress, cancelled, self._overlap)
-        if self._overlap == "none":
+        overlap = self._overlap
+        finish = self._denoise(batch, on_progress, cancelled, overlap)
+        if overlap == "none":
             return finish()
         self._unfinished.append(finish)
         return finish
@@ -111,13 +115,15 @@ class Painter:
         # 1. Check the inputs
         recipe = batch.tasks[0].recipe
         _check(batch)
-        canvases = [canvas_of(task, batch.model.native_size, self._aids) for task in batch.tasks]
+        canvases = self._with_room(
+            lambda: [canvas_of(task, batch.model.native_size, self._aids) for task in batch.tasks]
+        )
         if recipe.steps_to_run == 0:
             # Too little strength for a single step: the canvas itself.
             unpainted = [partial(self._looked_at, canvas.finish(canvas.picture)) for canvas in canvases if canvas]
             return [_ahead(make) for make in unpainted] if ahead else unpainted, None
         model = self._loaded(batch.model)
-        refiner = self._models.refiner(model.spec) if recipe.refine else None
+        refiner = self._with_room(lambda: self._models.refiner(model.spec)) if recipe.refine else None
 
         # 2. Encode the prompts and paint, each picture with its LoRAs
         progress = BatchProgress(
@@ -130,7 +136,7 @@ class Painter:
         )
         try:
             with model.without_gradients():
-                pieces = pieces_of(model, refiner, batch, canvases)
+                pieces = self._with_room(lambda: pieces_of(model, refiner, batch, canvases))
                 makes = self._paint_in_passes(model, refiner, batch, pieces, progress, ahead=ahead)
         finally:
             # Where parts of the models wait in the main memory, those that worked last go back there.
@@ -182,6 +188,7 @@ class Painter:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+        self._collided()
         with self._passing:  # what the next batch needs at once is free between its passes
             self._free_memory()
             return self._looked_at(denoised.image())
@@ -190,7 +197,7 @@ class Painter:
         return image, None if self._classifier is None else self._classifier.score(image)
 
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
-        return self._models.model(spec)
+        return self._with_room(lambda: self._models.model(spec))
 
     def _end_unfinished(self) -> None:
         """Wait for what was left to do of earlier batches."""
@@ -201,9 +208,31 @@ class Painter:
     def _could_make_room(self) -> bool:
         return any(not finish.done for finish in self._unfinished) or self._models.could_give_way()
 
+    def _with_room(self, step: Callable[[], Made]) -> Made:
+        """What a step makes. If it lacks memory and others hold some, these give way, and it is tried once more."""
+        try:
+            return step()
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or not self._could_make_room():
+                raise
+        # Out here, because within the handler the failed step's tensors would still be held.
+        self._make_room()
+        return step()
+
+    def _collided(self) -> None:
+        """A batch and the decoding of another do not fit together: from now on only the writing of files is aside.
+
+        Otherwise each batch would begin with a failure of the same kind.
+        """
+        if self._overlap == "all":
+            self._overlap = "files"
+            structlog.get_logger(__name__).warning("overlap_reduced", reason="memory")
+
     def _make_room(self) -> bool:
         """Free what the pass at hand does not need. False: that was little."""
         made = self._could_make_room()
+        if any(not finish.done for finish in self._unfinished):
+            self._collided()
         self._end_unfinished()
         self._models.give_way()
         self._free_memory()

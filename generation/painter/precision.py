@@ -73,7 +73,7 @@ def unrounded(module: torch.nn.Module, weight: Tensor) -> Tensor:
 def set_numbers(weight: Tensor, numbers: Tensor) -> None:
     """Change a weight in place; one of eight bits takes them rounded, with scales of their own."""
     eight_bits = hasattr(weight, "qdata")  # Float8Tensor's; torchao need not be there to ask
-    weight.copy_(_rounded(numbers.to(weight.dtype)) if eight_bits else numbers)
+    weight.copy_(_rounded(numbers.to(weight.device, weight.dtype)) if eight_bits else numbers)
 
 
 def _rounded(numbers: Tensor) -> Any:

@@ -51,9 +51,8 @@ class WeightPatches:
             self._put_back(self._patched - touched)
             for place in touched:
                 weight = self.weight(place)
-                original = self._original(place, weight)
                 # In float32, and rounded once: a sum of several is as exact as one.
-                own = unrounded(self._module(place), original).to(self._device, torch.float32)
+                own = self._original(place, weight).to(self._device, torch.float32)
                 self._patched.add(place)
                 at_once = type(weight) is Tensor and (weight.device, weight.dtype) == (own.device, own.dtype)
                 changed = weight.copy_(own) if at_once else own.clone()
@@ -80,7 +79,9 @@ class WeightPatches:
     @torch.no_grad()
     def leave_device(self) -> None:
         """Keep the originals in main memory: the device needs its own for pictures."""
-        self._originals = {place: original.cpu() for place, original in self._originals.items()}
+        for place, original in self._originals.items():
+            if original.device.type != "cpu":
+                self._originals[place] = _in_main_memory(original)
 
     def weight(self, place: Place) -> Tensor:
         """A module's weight where it really is. Raises `AttributeError` where the pipeline has no such module."""
@@ -99,17 +100,24 @@ class WeightPatches:
 
     def _put_back(self, places: Iterable[Place]) -> None:
         for place in list(places):
-            self.weight(place).copy_(self._originals[place])
+            set_numbers(self.weight(place), self._originals[place])
             self._patched.discard(place)
 
     def _original(self, place: Place, weight: Tensor) -> Tensor:
         if place not in self._originals:
-            if weight.device.type == "cuda" and not _half_is_free(weight.device, beside=weight.nbytes):
-                kept = torch.empty_like(weight, device="cpu", pin_memory=True)
-                self._originals[place] = kept.copy_(weight)
+            kept = unrounded(self._module(place), weight)
+            if kept is not weight:  # of eight bits: what it was rounded from is in main memory anyway
+                self._originals[place] = kept
+            elif weight.device.type == "cuda" and not _half_is_free(weight.device, beside=weight.nbytes):
+                self._originals[place] = _in_main_memory(weight)
             else:
                 self._originals[place] = weight.clone()
         return self._originals[place]
+
+
+def _in_main_memory(weight: Tensor) -> Tensor:
+    """A copy from which a CUDA device reads fastest."""
+    return torch.empty_like(weight, device="cpu", pin_memory=weight.is_cuda).copy_(weight)
 
 
 def _stored_by_hook(module: Any) -> Tensor:

@@ -310,6 +310,8 @@ class TestEightBits:
         before = paint(painter, tiny, recipe()).pictures[0]
         with_lora = paint(painter, tiny, recipe(loras=(LoraUse(name="look"),)), loras=(lora,)).pictures[0]
         assert distance(with_lora, before) > 1
+        # Its weights of eight bits come from what these were before: no second copy is kept.
+        assert not any(hasattr(kept, "qdata") for kept in model.adapters._patches._originals.values())
         assert paint(painter, tiny, recipe()).pictures[0].png == before.png
 
     def test_rows_of_zeros_stay_zeros(self, model: Any) -> None:

@@ -14,6 +14,7 @@ from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Painted, Task
 from generation.engine.settings import PainterSettings
 from generation.errors import OutOfMemory, PaintingCancelled
+from generation.painter import painter as painting
 from generation.painter.devices import Placement
 from generation.painter.finishing import Finish, overlap_of
 from generation.painter.painter import Painter
@@ -134,6 +135,7 @@ def test_a_decoder_without_memory_waits_for_the_pass_that_has_it(
         starter.join(WAIT)
         assert ends[0].result().pictures[0].png == expected
     assert failed.is_set()
+    assert overlapping._overlap == "files"
 
 
 def test_a_pass_without_memory_waits_for_what_is_left_of_others(overlapping: Painter, tiny: ModelSpec) -> None:
@@ -165,6 +167,35 @@ def test_a_pass_without_memory_waits_for_what_is_left_of_others(overlapping: Pai
     assert sizes[:2] == [2, 2]  # not halved
     assert len(painted.pictures) == 2
     assert ends[0].result().pictures
+
+
+@pytest.mark.parametrize("step", ["canvas_of", "pieces_of"])
+def test_a_step_before_the_pass_waits_for_what_is_left_of_others(
+    overlapping: Painter, tiny: ModelSpec, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    holds, waited_for = threading.Event(), threading.Event()
+    end_unfinished = overlapping._end_unfinished
+    monkeypatch.setattr(overlapping, "_end_unfinished", lambda: (waited_for.set(), end_unfinished()))
+    # As above: it is not done before somebody waits for it.
+    finish = begin(overlapping, tiny, recipe(), cancelled=lambda: holds.is_set() and not waited_for.wait(WAIT))
+    holds.set()
+    end = aside(finish)
+    real, taken = getattr(painting, step), 0
+
+    def memory(*arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == 1:
+            raise torch.OutOfMemoryError("pretended")
+        assert finish.done
+        return real(*arguments)
+
+    monkeypatch.setattr(painting, step, memory)
+    assert len(begin(overlapping, tiny, recipe(seed=1))().pictures) == 1
+    assert taken == 2
+    assert end.result().pictures
+    # Such a card is too small for both at once: it need not fail at every batch.
+    assert overlapping._overlap == "files"
 
 
 def test_memory_that_never_comes_is_told(overlapping: Painter, tiny: ModelSpec) -> None:

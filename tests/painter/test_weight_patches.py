@@ -117,6 +117,25 @@ def test_it_acts_as_peft_lets_it_act(
         assert float((expected["text_encoder_2"] - base["text_encoder_2"]).abs().max()) > 0.01
 
 
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`")
+def test_in_bfloat16_it_is_near_to_what_peft_does(loras: list[LoraSpec]) -> None:
+    """The sum is rounded once to the weights' format, peft's branch is not: small LoRAs lose some of their effect."""
+    ours, theirs = build_pipeline().to(torch.bfloat16), build_pipeline()
+    lora = loras[0]
+    theirs.load_lora_weights(str(lora.path.parent), weight_name=lora.path.name, adapter_name=lora.name)
+    before = weights(ours)
+    Adapters(ours, CPU).switch(uses(lines=1.0), loras)
+    after, change, lost = weights(ours), 0.0, 0.0
+    for name, module in theirs.unet.named_modules():
+        if not hasattr(module, "get_delta_weight"):
+            continue
+        delta = module.get_delta_weight("lines").detach()
+        place = f"unet.{name}.weight"
+        change += float(delta.square().sum())
+        lost += float((after[place].float() - before[place].float() - delta).square().sum())
+    assert 0 < (lost / change) ** 0.5 < 0.05
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_every_weight_comes_back_to_the_bit(loras: list[LoraSpec], dtype: torch.dtype) -> None:
     pipeline = build_pipeline().to(dtype)
