@@ -17,7 +17,8 @@ from generation.painter.weight_patches import WeightPatches
 from generation.recipe import LoraUse
 from generation.safetensors_header import read_header
 
-# Main memory for LoRAs that were read and are not in use. SDXL's weigh 50 to 400 MB each.
+# Main memory for LoRAs that were read and are not in use: of the model at work, and once more of all others that are
+# held. SDXL's weigh 50 to 400 MB each.
 KEPT_BYTES = 2 * 1024**3
 
 
@@ -52,6 +53,16 @@ class Adapters:
         self._act(wanted)
         self._make_room(keep=wanted)
 
+    def can_be_mixed(self, uses: Iterable[LoraUse], specs: Sequence[LoraSpec]) -> bool:
+        """Whether these can act on rows of a pass. DoRA's cannot: there the sum with the weight is scaled.
+
+        Raises as `switch` does.
+        """
+        wanted = self._wanted(uses, specs)
+        can = not any(self._read[name][1].has_magnitudes for name in wanted)
+        self._make_room(keep=wanted)
+        return can
+
     def layers(self, uses: Iterable[LoraUse], specs: Sequence[LoraSpec]) -> dict[Place, list[tuple[Layer, float]]]:
         """What these LoRAs would add to which module, each layer with how strongly; nothing is switched.
 
@@ -65,9 +76,16 @@ class Adapters:
         self._make_room(keep=wanted)
         return added
 
-    def take_out(self) -> None:
-        """Let none act, and keep no more of the model's weights than the model does."""
+    @property
+    def nbytes(self) -> int:
+        """What the LoRAs take that are in memory."""
+        return sum(weights.nbytes for _, weights in self._read.values())
+
+    def take_out(self, *, kept_bytes: int = KEPT_BYTES) -> None:
+        """Let none act, keep no more of the model's weights than the model does, and so much of LoRAs."""
         self._act({})
+        while self.nbytes > kept_bytes:
+            del self._read[next(iter(self._read))]
         self._patches.forget(needed=())
 
     @property
@@ -147,7 +165,7 @@ class Adapters:
 
     def _make_room(self, keep: Iterable[str]) -> None:
         idle = [name for name in self._read if name not in set(keep)]
-        while idle and sum(weights.nbytes for _, weights in self._read.values()) > self._kept_bytes:
+        while idle and self.nbytes > self._kept_bytes:
             del self._read[idle.pop(0)]
         self._patches.forget(needed={place for _, weights in self._read.values() for place in weights.places})
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from generation.catalogue import ModelSpec
 from generation.engine.settings import PainterSettings
+from generation.painter.adapters import KEPT_BYTES
 from generation.painter.devices import Placement, free_memory
 from generation.painter.models import LoadedModel, load_model
 from generation.painter.refiner import LoadedRefiner, load_refiner
@@ -78,6 +79,7 @@ class HeldModels:
 
     def model(self, spec: ModelSpec) -> LoadedModel:
         """That model on its device: held, brought back, or loaded. Raises as `load_model`."""
+        self._take_out_loras(but=spec.name)
         held = self._held.pop(spec.name, None)
         if held is not None and held.model.spec != spec:
             self._before_leaving()
@@ -116,6 +118,14 @@ class HeldModels:
             self._let_go(held)
         if self.current is not None:
             self.current.adapters.leave_device()
+
+    def _take_out_loras(self, *, but: str) -> None:
+        """Of all but that model, so that what they keep beside their weights is bounded, however many are held."""
+        left = KEPT_BYTES
+        for name, held in reversed(self._held.items()):
+            if name != but:
+                held.model.adapters.take_out(kept_bytes=left)
+                left -= held.model.adapters.nbytes
 
     def _others(self) -> list[_Held]:
         return [held for held in list(self._held.values())[:-1] if held.on_device]

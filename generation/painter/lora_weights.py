@@ -103,6 +103,11 @@ class LoraWeights:
         return frozenset(self._stored)
 
     @property
+    def has_magnitudes(self) -> bool:
+        """Whether it scales what it is added to (DoRA), anywhere."""
+        return any(stored.magnitude is not None for stored in self._stored.values())
+
+    @property
     def nbytes(self) -> int:
         """The memory that it takes."""
         return self._flat.nbytes

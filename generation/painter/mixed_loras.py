@@ -36,11 +36,6 @@ def mixes(placement: Placement) -> bool:
     return eager and placement.device.type == "cpu" and placement.dtype == torch.float32
 
 
-def can_be_mixed(layers: Layers) -> bool:
-    """Whether they can act on rows. DoRA's cannot: there the sum with the weight is scaled."""
-    return all(layer.magnitude is None for each in layers.values() for layer, _ in each)
-
-
 @contextmanager
 def loras_acting(model: LoadedModel, uses: Sequence[tuple[LoraUse, ...]], specs: Sequence[LoraSpec]) -> Iterator[None]:
     """While this holds, the UNet predicts for so many pictures, for each with the LoRAs that it uses.

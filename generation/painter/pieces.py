@@ -9,7 +9,7 @@ from generation.engine.protocol import Batch
 from generation.painter.canvas import Canvas
 from generation.painter.conditioning import PromptEmbeddings, encode_prompts
 from generation.painter.denoising import Piece
-from generation.painter.mixed_loras import can_be_mixed, mixes
+from generation.painter.mixed_loras import mixes
 from generation.painter.models import LoadedModel
 from generation.painter.refiner import LoadedRefiner
 from generation.painter.weirdness import made_weird
@@ -56,7 +56,7 @@ def passes_of(
     # A distilled UNet is told the guidance scale, one for all.
     told_guidance = model.text_to_image.unet.config.time_cond_proj_dim is not None
     mixed = {
-        loras: mixes(model.placement) and can_be_mixed(model.adapters.layers(loras, batch.loras))
+        loras: mixes(model.placement) and model.adapters.can_be_mixed(loras, batch.loras)
         for loras in {pieces[index].recipe.loras for index in left}
     }
     groups: dict[Any, list[int]] = {}

@@ -101,8 +101,23 @@ class TestInMainMemory:
         painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=1))
         plain = picture(painter, specs, "a")
         paint(painter, specs["a"], recipe(model="a", loras=(LoraUse(name="words"),)), loras=(lora,))
+        adapters = painter._models._held["a"].model.adapters
+        assert adapters._patches.kept
         picture(painter, specs, "b")
+        assert adapters.loaded == ("words",)
+        assert not adapters._patches.kept
         assert picture(painter, specs, "a") == plain
+
+    def test_loras_of_all_that_wait_share_one_budget(
+        self, specs: dict[str, ModelSpec], lora: LoraSpec, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        painter = Painter(PainterSettings(device="cpu", models_in_memory_gigabytes=1))
+        for name in ("a", "b"):
+            paint(painter, specs[name], recipe(model=name, loras=(LoraUse(name="words"),)), loras=(lora,))
+        adapters = {name: painter._models._held[name].model.adapters for name in ("a", "b")}
+        monkeypatch.setattr("generation.painter.held_models.KEPT_BYTES", adapters["a"].nbytes)
+        painter.load(specs["c"])
+        assert {name: each.loaded for name, each in adapters.items()} == {"a": (), "b": ("words",)}
 
 
 class TestBesideTheDevice:
