@@ -25,6 +25,7 @@ from torch import Tensor
 
 from generation.aspect import BUCKETS, size_for
 from generation.catalogue import ModelSpec
+from generation.errors import SettingRefused
 from generation.tiles import tile_side
 
 Forward: TypeAlias = Callable[..., Any]
@@ -81,9 +82,13 @@ def scaled_bucket(bucket: tuple[int, int], native_size: int) -> tuple[int, int]:
 def keep_compiled_in(folder: str) -> None:
     """Let this process keep compiled kernels in that folder, and take them from there.
 
-    It holds what PyTorch pickles: nobody but the program may write into it.
+    It holds what PyTorch pickles: nobody but the program may write into it. Raises `SettingRefused`
+    where it cannot be made.
     """
-    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingRefused(setting="compile_folder", reason=str(error)) from error
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
 
 
