@@ -268,7 +268,8 @@ def bench(
     if what is Bench.GPU:
         from bot.bench_gpu import run as measure_gpu
 
-        measure_gpu(settings, json=as_json, dry_run=dry_run)
+        if not measure_gpu(settings, json=as_json, dry_run=dry_run):
+            raise typer.Exit(1)
         return
     if what is Bench.BATCHING:
         from bot.bench_batching.bench import run as measure_batching

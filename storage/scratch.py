@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
@@ -20,6 +21,9 @@ PROGRAMS = Path("/usr/lib/postgresql")  # where Debian puts them, by version
 # Nothing in it has to outlive a power cut, so nothing waits for the disk, which would hide what is measured.
 SETTINGS = "-c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
 START_SECONDS = 120.0
+ATTEMPTS = 3
+
+log = structlog.get_logger(__name__)
 
 
 def server_programs() -> Path | None:
@@ -53,14 +57,23 @@ def scratch_server(programs: Path, folder: Path) -> Iterator[str]:
             stderr=subprocess.DEVNULL,
         )
 
-    port = _free_port()
     call(programs / "initdb", "-D", data, "-U", "limner", "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-p {port} -k {folder} {SETTINGS}"
-    call(programs / "pg_ctl", "-D", data, "-l", folder / "server.log", "-w", "-o", options, "start")
+    for attempt in range(1, ATTEMPTS + 1):
+        port = _free_port()
+        options = f"-p {port} -k {folder} {SETTINGS}"
+        try:
+            call(programs / "pg_ctl", "-D", data, "-l", folder / "server.log", "-w", "-o", options, "start")
+            break
+        except subprocess.CalledProcessError:  # somebody may have taken the port meanwhile
+            if attempt == ATTEMPTS:
+                raise
     try:
         yield f"postgresql+asyncpg://limner@127.0.0.1:{port}/postgres"
     finally:
-        call(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        try:
+            call(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        except (OSError, subprocess.SubprocessError) as error:  # what was measured is worth more
+            log.warning("scratch_server_not_stopped", error=str(error))
 
 
 @asynccontextmanager

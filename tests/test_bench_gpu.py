@@ -15,6 +15,7 @@ from generation.errors import SettingRefused
 from generation.painter.bench_gpu.cold_start import cold_start
 from generation.painter.bench_gpu.limits import Limit, Work, count_work
 from generation.painter.bench_gpu.random_model import MID, SDXL, SMALL, save_model
+from generation.painter.compiling import keep_compiled_in
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,20 @@ def test_a_cold_start_paints_in_a_process_of_its_own(tmp_path: Path) -> None:
     save_model(SMALL, tmp_path, device=torch.device("cpu"), dtype=torch.float32)
     seconds = cold_start(PainterSettings(device="cpu", threads=1), SMALL.spec(tmp_path, steps=2, max_batch=1), steps=2)
     assert seconds > 0
+
+
+def test_a_figure_that_misses_its_bar_or_could_not_be_taken_is_told() -> None:
+    well: dict[str, float | str | None] = {
+        key: bar for key, (_, bar) in (bench_gpu.AT_LEAST | bench_gpu.AT_MOST).items()
+    }
+    assert bench_gpu.good_enough(well)
+    assert not bench_gpu.good_enough(well | {"eager_steps_per_second": 14.9})
+    assert not bench_gpu.good_enough(well | {"lora_switch_ms": 100.1})
+    assert not bench_gpu.good_enough(well | {"fp8_images_per_second_20": None})
+
+
+def test_a_folder_for_what_is_compiled_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingRefused) as refused:
+        keep_compiled_in(str(tmp_path / "file" / "compiled"))
+    assert refused.value.fields["setting"] == "compile_folder"

@@ -6,11 +6,12 @@ import asyncio
 import gc
 import json
 import sys
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
-from sqlalchemy.engine import make_url
 
 from bot.bench_storage import bench
 from bot.bench_storage.bench import AT_MOST, SERVER, Extent, good_enough
@@ -57,6 +58,14 @@ def test_where_no_server_is_named_it_starts_its_own_and_takes_it_away(
 ) -> None:
     monkeypatch.delenv(SERVER, raising=False)
     servers: list[str] = []
+    folders: list[Path] = []
+    start = scratch.scratch_server
+
+    def noted(programs: Path, folder: Path) -> AbstractContextManager[str]:
+        folders.append(folder)
+        return start(programs, folder)
+
+    monkeypatch.setattr(bench, "scratch_server", noted)
 
     async def measured(name: str, databases: dict[int, str], *_: object) -> dict[str, float | None]:
         if name == "postgres":
@@ -69,15 +78,16 @@ def test_where_no_server_is_named_it_starts_its_own_and_takes_it_away(
     figures = bench.measure(config, Extent(memory_jobs=10))
     assert figures["flatness_postgres"] == 1.0
     assert len(set(servers)) == 2
-    port = make_url(servers[0]).port
-    with pytest.raises(OSError):
-        asyncio.run(asyncio.open_connection("127.0.0.1", port))
+    (folder,) = folders
+    assert not [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info["cmdline"])]
 
 
 def test_figures_that_could_not_be_taken_are_not_held_against_it() -> None:
     well = dict.fromkeys(AT_MOST, 1.0)
     assert good_enough(well)
     assert good_enough(well | {"flatness_postgres": None})
+    assert not good_enough(well | {"flatness_sqlite": None})
+    assert not good_enough(well | {"memory_growth_mb": None})
     assert not good_enough(well | {"flatness_sqlite": 1.3})
 
 
