@@ -244,7 +244,9 @@ class WorkerProcess:
 
     def _holds(self, batch: Batch) -> None:
         self._model = batch.model.name
-        self._loras = tuple(lora.name for lora in batch.tasks[0].recipe.loras)
+        # Of pictures with different LoRAs in one batch nobody knows which were in the weights last.
+        used = {task.recipe.loras for task in batch.tasks}
+        self._loras = tuple(lora.name for lora in used.pop()) if len(used) == 1 else ()
 
     def _patience(self) -> float:
         """How long the next frame may take: the heartbeat's while idle, the painter's too during a batch."""

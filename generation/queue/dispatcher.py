@@ -8,6 +8,7 @@ result for a job that is no longer leased to its worker.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -220,7 +221,9 @@ class Dispatcher:
                 info = self._queue.place(idle)
                 if (seconds := self._gathering.seconds_left(info)) > 0:
                     self._wake.clear()
-                    await unless(self._stopping, comes_within(seconds, self._wake))  # and look again
+                    with contextlib.suppress(TimeoutError):  # and look again
+                        async with asyncio.timeout(seconds):
+                            await unless(self._stopping, unless(self._wake, self._engine.death()))
                 else:
                     await self._start_batch(info, tasks)
             elif not self._stopping.is_set():  # its wake-up may have come by now, and shall not be wiped out

@@ -90,7 +90,9 @@ class Speeds:
 
 
 def forecast(queue: FairQueue, workers: Sequence[tuple[WorkerInfo, float]], speeds: Speeds) -> dict[int, Outlook]:
-    """When each waiting job will run, if nothing else is ordered: what repeated picks would really do.
+    """When each waiting job will run, if nothing else is ordered: what picks by whoever is idle first would do.
+
+    Of several that are idle at once the first is taken here, and really the one that suits best (`FairQueue.place`).
 
     `workers` are those that can work, each with the seconds until it is idle; at least one. Jobs of one batch start
     together. Takes some 20 µs a job.

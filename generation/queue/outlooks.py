@@ -111,8 +111,10 @@ class Outlooks:
         workers = [worker for worker in self._workers() if worker.state is not WorkerState.DEAD]
         if not workers:  # none has started yet: suppose one
             workers = [WorkerInfo(name="", device="auto", state=WorkerState.STARTING)]
+        names = [worker.name for worker in workers]
         busy = {running.worker.name: running.seconds_left(now) for running in self._running}
         starting = {worker.name: START_SECONDS for worker in workers if worker.state is WorkerState.STARTING}
         gathering = {worker.name: self._gathering(worker) for worker in workers if worker.state is WorkerState.IDLE}
-        until_begin = gathering | starting | busy
-        return [(worker, until_begin.get(worker.name, 0.0)) for worker in workers]
+        # One that is idle again while its batch is only finished may gather for the next: then the longer wait counts.
+        until_begin = [max(gathering.get(name, 0.0), (starting | busy).get(name, 0.0)) for name in names]
+        return list(zip(workers, until_begin, strict=True))

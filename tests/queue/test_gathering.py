@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 
 from generation.catalogue import LoraSpec
 from generation.engine.protocol import Task
-from generation.errors import ModelUnavailable
+from generation.errors import EngineDead, ModelUnavailable
 from generation.job import JobStatus, Priority
 from generation.queue.assembly import batch_of
 from generation.queue.estimate import Speeds
 from generation.queue.gathering import Gathering
 from generation.queue.outlooks import Outlooks
 from generation.queue.policy import FairQueue, QueuedJob
+from generation.queue.running import RunningBatch
 from generation.queue.settings import QueueSettings
 from generation.recipe import LoraUse
 from tests.queue.bench import CATALOGUE, QUICK, at_work, new_bench, order, recipe, until
@@ -115,6 +117,24 @@ def test_what_is_told_holds_the_wait() -> None:
     assert told.wait_seconds == pytest.approx(2.0)
 
 
+def test_a_wait_for_company_counts_while_the_batch_before_is_finished() -> None:
+    desk = Desk()
+    desk.order(job(1, 1))
+    at = worker("sdxl")
+    ending = RunningBatch(at, [job(9, 9)], expected_seconds=0.0, now=0.0)
+    outlooks = Outlooks(
+        queue=desk.queue,
+        running=[ending],
+        workers=lambda: [at],
+        speeds=Speeds(CATALOGUE),
+        clock=desk.clock,
+        gathering=desk.gathering.seconds_left,
+    )
+    told = outlooks.of(1)
+    assert told is not None
+    assert told.wait_seconds == pytest.approx(WAIT)
+
+
 async def test_those_who_come_meanwhile_are_drawn_together_and_a_full_batch_waits_no_longer() -> None:
     async with at_work(new_bench(settings=LONG)) as bench:
         first = bench.submit(order("red", "blue", user=1))
@@ -149,6 +169,19 @@ async def test_who_waits_for_company_can_be_called_off_paused_and_stopped() -> N
         bench.dispatcher.pause(None)
     assert bench.engine.begun == []
     assert bench.store.jobs[paused.id].status is JobStatus.QUEUED
+
+
+async def test_an_engine_that_dies_ends_the_wait() -> None:
+    bench = new_bench(settings=replace(QUICK, batch_wait_seconds=3600))
+    async with asyncio.timeout(120):
+        bench.start()
+        job = bench.submit(order("red"))
+        await until(lambda: (told := bench.dispatcher.outlook(job.id)) is not None and told.wait_seconds > 0)
+        await until(lambda: not bench.dispatcher._wake.is_set())
+        bench.engine.die()
+        assert bench.run is not None
+        with pytest.raises(EngineDead):
+            await bench.run
 
 
 async def test_one_lora_that_cannot_be_had_does_not_take_its_neighbours_down() -> None:
