@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -27,6 +28,8 @@ from tests.engine.local_engines import QUICK
 LOOPBACK = "127.0.0.1"  # the one address for which Ray listens nowhere else
 TOKEN = "a-token-of-the-tests-0123456789"
 SMALL = {"object_store_memory": 80 << 20, "node_ip_address": LOOPBACK, "include_dashboard": False}
+LONG = 240  # seconds that a node may take at most, on a busy machine; Ray itself gives it thirty
+TURN = "LIMNER_TESTS_RAY_TURN"
 LARGE = 24.0  # gigabytes that a node with a large GPU declares
 
 
@@ -46,7 +49,8 @@ class TestCluster:
     def add(self, *, gpu_memory: float = 0.0) -> Any:
         """One more node; returns when the cluster knows it. To be called in the main thread."""
         resources = {"gpu_memory": gpu_memory} if gpu_memory else None
-        node = self.cluster.add_node(num_cpus=1, resources=resources, **SMALL)
+        node = self.cluster.add_node(wait=False, num_cpus=1, resources=resources, **SMALL)
+        self.cluster._wait_for_node(node, timeout=LONG)
         if gpu_memory:
             self.large = node
         return node
@@ -68,8 +72,29 @@ class TestCluster:
 
 
 @contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait until nobody else here runs a cluster; whoever has the turn, and its children, have it at once."""
+    if TURN in os.environ:
+        yield
+        return
+    with (Path(tempfile.gettempdir()) / "limner-tests-ray.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.environ[TURN] = "taken"
+        try:
+            yield
+        finally:
+            del os.environ[TURN]
+
+
+@contextlib.contextmanager
 def ray_cluster() -> Iterator[TestCluster]:
     """Two nodes, one of which has a large GPU. The environment is that of whoever holds the token."""
+    with one_at_a_time(), _cluster() as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[TestCluster]:
     # The path is short: Ray's sockets lie in it.
     folder = Path(tempfile.mkdtemp(prefix="limner-ray-", dir="/tmp"))
     (folder / "ray").mkdir()
@@ -86,8 +111,10 @@ def ray_cluster() -> Iterator[TestCluster]:
     clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read from there once
     insist_on_token()
     try:
-        cluster = TestCluster(Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL}))
+        cluster = TestCluster(Cluster())
         try:
+            head = cluster.cluster.add_node(wait=False, num_cpus=0, **SMALL)
+            cluster.cluster._wait_for_node(head, timeout=LONG)
             cluster.add()
             cluster.add(gpu_memory=LARGE)
             yield cluster
