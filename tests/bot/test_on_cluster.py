@@ -79,7 +79,7 @@ async def test_a_node_that_dies_in_mid_job_costs_an_attempt_and_nothing_else(
         engine = world.app.engine
         assert isinstance(engine, RayEngine)
         await world.until(lambda: all(worker.state is WorkerState.IDLE for worker in engine.workers()))
-        message = await world.imagine("a slow boat --steps 18")
+        message = await world.imagine("a slow boat --steps 60")
         await world.until(lambda: "%" in world.now(message).content)
         (busy,) = [worker.name for worker in engine.workers() if worker.state is WorkerState.BUSY]
         pid = engine.pid(busy)

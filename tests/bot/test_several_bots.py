@@ -218,7 +218,7 @@ async def test_the_bot_that_draws_is_killed_and_the_other_draws_it_once_more(tmp
     async with bot_with_people(tmp_path, database, 0) as here:
         here.app.services.dispatcher.pause(None)
         async with doomed_bot(tmp_path, 1):
-            message = await here.imagine("a slow boat --steps 30 --n 1")
+            message = await here.imagine("a slow boat --steps 60 --n 1")
             await here.until(lambda: "%" in here.now(message).content)
         assert (await job_of(here)).status is JobStatus.RUNNING
         here.app.services.dispatcher.resume(None)
@@ -230,7 +230,7 @@ async def test_the_bot_that_draws_is_killed_and_the_other_draws_it_once_more(tmp
 @pytest.mark.crash
 async def test_the_bot_of_the_server_is_killed_and_delivers_once_it_is_back(tmp_path: Path, database: str) -> None:
     async with bot_with_people(tmp_path, database, 0, working=False) as here:
-        message = await here.imagine("a slow boat --steps 30")
+        message = await here.imagine("a slow boat --steps 60")
         await here.stop()
         async with other_bot(tmp_path, database, 1) as there:
             there.services.dispatcher.pause(None)
