@@ -68,11 +68,15 @@ class Deletion:
         async with self._database.reading() as session:
             needed = await pictured(session, digests) | await files_at_work(session, self._database.now())
         unneeded = set(digests) - needed
-        for digest in unneeded:
-            await self._files.remove(digest, before=asked_at)
-        if unneeded:
+        # What is there yet stays remembered: another program may have begun to remove it, and died.
+        gone = [
+            digest
+            for digest in unneeded
+            if await self._files.remove(digest, before=asked_at) or not await self._files.exists(digest)
+        ]
+        if gone:
             async with self._database.writing() as session:
-                await forget_files(session, unneeded)
+                await forget_files(session, gone)
 
     async def drop_left(self, digests: Collection[str]) -> None:
         """After the end of what started from these files: remove those of deleted pictures that nothing needs any more.

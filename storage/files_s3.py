@@ -103,7 +103,10 @@ class S3Files(Files):
             return False
         path = _path(digest)
         async with self._told(path):
-            if await self._seen(path) is None or not await self._mark(digest):
+            if await self._seen(path) is None:
+                return False
+            # A mark that is there may be a dead remover's: that is taken away.
+            if not await self._mark(digest) and (await self._is_marked(digest) or not await self._mark(digest)):
                 return False
             try:
                 written = await self._written(path)
