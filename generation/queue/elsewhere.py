@@ -117,7 +117,12 @@ class Elsewhere:
         heard, self._heard = self._heard, set()
         if not heard:
             return
-        for job in await self._store.those(heard):
+        try:
+            jobs = await self._store.those(heard)
+        except BaseException:
+            self._heard |= heard
+            raise
+        for job in jobs:
             self._look_at(job)
         self._moved()
 
@@ -154,7 +159,11 @@ class Elsewhere:
         else:
             self._gone.pop(job.id, None)
             if job.id in picked and job.status is JobStatus.DONE:
-                return  # it is ours, and being settled
+                # It is ours, and being settled; or our lease ran out and another program was faster. That shows when
+                # our batch is over, and is looked at then: with whatever is heard next, or at the next comparison.
+                if self._shared:
+                    self._heard.add(job.id)
+                return
             self._drop(job.id)
             self._told(job)
 
