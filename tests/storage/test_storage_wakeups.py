@@ -144,11 +144,12 @@ async def test_two_programs_may_not_be_in_one_place(
     other: Presence,
     refusal: type[LimnerError],
 ) -> None:
-    monkeypatch.setattr(storage_presence, "_TRIES", 1)
     async with storage.wakeups.attending(HERE):
-        with pytest.raises(refusal):
-            async with second.wakeups.attending(other):
-                pass
+        with monkeypatch.context() as hasty:
+            hasty.setattr(storage_presence, "_TRIES", 1)
+            with pytest.raises(refusal):
+                async with second.wakeups.attending(other):
+                    pass
         async with second.wakeups.attending(THERE):
             pass
     async with second.wakeups.attending(other):  # it has gone, and its place is free
