@@ -24,6 +24,7 @@ def s3_server() -> Iterator[str]:
         stuck = threading.Timer(START_SECONDS, process.kill)
         stuck.start()
         assert process.stdout is not None
+        reader: threading.Thread | None = None
         try:
             said: list[str] = []
             for line in process.stdout:
@@ -39,6 +40,8 @@ def s3_server() -> Iterator[str]:
         finally:
             stuck.cancel()
             process.kill()
+            if reader is not None:
+                reader.join()  # before the pipe that it reads is closed
 
 
 def make_bucket(endpoint: str, name: str) -> None:
