@@ -108,7 +108,7 @@ class Relay:
             else:
                 self._courier.job_progress(*read_progress(told))
         except (ValueError, TypeError):  # another version of us has something else to tell
-            structlog.get_logger(__name__).debug("not_understood", told=text[:100])
+            structlog.get_logger(__name__).debug("not_understood", length=len(text))
 
     # Its own life.
 
