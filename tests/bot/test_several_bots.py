@@ -38,7 +38,7 @@ files = "{folder}/files"
 
 [queue]
 instance = "bot-{shard}"
-lease_seconds = 10
+lease_seconds = 30
 stop_grace_seconds = 8
 """
 
