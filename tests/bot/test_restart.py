@@ -28,12 +28,14 @@ async def job_status(world: World, job_id: int = 1) -> JobStatus:
     return job.status
 
 
-async def answered_once_and_charged_once(world: World, message: discord.Message, *, cost: int = 4) -> None:
-    """The one order of this world."""
+async def answered_once_and_charged_once(
+    world: World, message: discord.Message, *, cost: int = 4, pictures: int | None = None
+) -> None:
+    """The one order of this world; `pictures` None: as many as it cost credits."""
     message = await world.finished(message)
     await world.all_told()
     assert [found.id for found in world.messages()] == [message.id]
-    assert len(await world.app.services.storage.images.of_job(1)) == cost
+    assert len(await world.app.services.storage.images.of_job(1)) == (cost if pictures is None else pictures)
     assert await world.credits() == 100 - cost
 
 

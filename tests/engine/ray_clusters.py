@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"  # the one address for which Ray listens nowhere else
 TOKEN = "a-token-of-the-tests-0123456789"
 SMALL = {"object_store_memory": 80 << 20, "node_ip_address": LOOPBACK, "include_dashboard": False}
 LONG = 240  # seconds that a node may take at most, on a busy machine; Ray itself gives it thirty
-TURN = "LIMNER_TESTS_RAY_TURN"
+TURN = "RAY_TURN_OF_LIMNERS_TESTS"
 LARGE = 24.0  # gigabytes that a node with a large GPU declares
 
 
