@@ -143,28 +143,20 @@ class FairQueue:
 
     def remove(self, job_id: int) -> bool:
         """Take a job out unserved. False: it does not wait here."""
-        job = self._jobs.pop(job_id, None)
-        if job is None:
-            return False
-        lane = self._lanes[job.priority]
-        if self._held.pop(job_id, None) is not None:
-            lane.release(job)
-        lane.remove(job)
-        return True
+        job = self._take_out(job_id)
+        if job is not None:
+            self._lanes[job.priority].remove(job)
+        return job is not None
 
     def serve(self, job_id: int) -> bool:
         """Take a job out that another program runs: its owner is served as if it had been picked here.
 
         False: it does not wait here.
         """
-        job = self._jobs.pop(job_id, None)
-        if job is None:
-            return False
-        lane = self._lanes[job.priority]
-        if self._held.pop(job_id, None) is not None:
-            lane.release(job)
-        lane.serve(job)
-        return True
+        job = self._take_out(job_id)
+        if job is not None:
+            self._lanes[job.priority].serve(job)
+        return job is not None
 
     def place(self, idle: Sequence[WorkerInfo]) -> WorkerInfo:
         """Of these idle workers, at least one, the one to `pick` for: it holds most of what the fair choice needs."""
@@ -203,6 +195,13 @@ class FairQueue:
                     return ()
                 batch.append(job)
         return tuple(batch)
+
+    def _take_out(self, job_id: int) -> QueuedJob | None:
+        """A job that waited until now, in its lane whether it was paused or not; None: it did not wait here."""
+        job = self._jobs.pop(job_id, None)
+        if job is not None and self._held.pop(job_id, None) is not None:
+            self._lanes[job.priority].release(job)
+        return job
 
     def _hold(self, job: QueuedJob) -> None:
         self._held[job.id] = job
