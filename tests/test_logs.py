@@ -12,7 +12,10 @@ from typing import Any, Literal
 import pytest
 import structlog
 
+from bot.cli_settings import configured
+from bot.config import PROGRAM_FOLDER
 from bot.logs import configure_logs
+from generation.environment import SECRETS
 
 TOKEN = "MTIz.abc-def_ghi.jkl"
 
@@ -117,6 +120,18 @@ def test_the_token_never_appears(format: Literal["console", "json"]) -> None:
     assert logs.text.count("RuntimeError: [redacted] was refused") == 2
     assert "[redacted]" in logs.text
     assert TOKEN not in logs.text
+
+
+def test_what_is_secret_in_the_environment_is_in_no_line_of_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, f"hush-{name}")
+    configured(PROGRAM_FOLDER / "config.toml")
+    structlog.get_logger("bot.app").warning("refused", detail=[f"hush-{name}" for name in SECRETS])
+    said = capsys.readouterr().err
+    assert "refused" in said
+    assert "hush" not in said
 
 
 def test_tokens_of_interactions_do_not_appear_in_addresses() -> None:

@@ -18,6 +18,7 @@ from generation.engine.frames import (
     Cancel,
     Done,
     End,
+    Expect,
     Failed,
     Free,
     FromParent,
@@ -82,6 +83,7 @@ class WorkerProcess:
         self._device = painter.device  # until a process has said what it found
         self._model: str | None = None
         self._loras: tuple[str, ...] = ()
+        self._expected: ModelSpec | None = None  # as the process was told
         self._deaths = 0  # in a row, without a finished batch
         self._restarts = 0
         self._closing = asyncio.Event()
@@ -112,12 +114,20 @@ class WorkerProcess:
         self._in_work[number] = _InWork(number, batch, on_progress, answer, self._clock.monotonic())
         self._become(WorkerState.BUSY)
         self._send(Paint(number=number, batch=batch))
+        if self._expected == batch.model:
+            self._expected = None
         try:
             return await answer
         except asyncio.CancelledError:
             if number in self._in_work:
                 self._send(Cancel(number=number))
             raise
+
+    def expect(self, model: ModelSpec | None) -> None:
+        """Tell the process which model it will probably need next (None: no other), unless it was told so before."""
+        if self.state is not WorkerState.STARTING and model != self._expected:
+            self._expected = model
+            self._send(Expect(model=model))
 
     def cancel(self) -> None:
         """Ask for the batch that came last, if it is still in work, to be abandoned."""
@@ -160,6 +170,7 @@ class WorkerProcess:
             self.last_words = str(error)
             return True
         self._life = life
+        self._expected = None
         worth_another = True
         try:
             await life.begin()
