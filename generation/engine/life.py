@@ -18,7 +18,7 @@ class Life(Protocol):
         """Wait until the process can be spoken to, or never will be; this may take as long as it wants."""
 
     def send(self, frame: FromParent) -> None:
-        """Say something to it; without effect where it cannot be spoken to."""
+        """Say something to it. Where it cannot be spoken to, `End` ends it, and all else is without effect."""
 
     async def receive(self) -> FromWorker | None:
         """What it says next; None when it is gone."""

@@ -63,10 +63,12 @@ class RayEngine(Crew):
         await super().start()
 
     async def close(self, *, grace: float) -> None:
-        await super().close(grace=grace)
-        if self._connected:
-            await asyncio.to_thread(ray.shutdown)
-            self._connected = False
+        try:
+            await super().close(grace=grace)
+        finally:
+            if self._connected:
+                await asyncio.to_thread(ray.shutdown)
+                self._connected = False
 
     def _connect(self) -> None:
         address = self._cluster.address

@@ -1,7 +1,8 @@
 """The worker on a node of a cluster: an actor around the same `Worker` that a child process is on one machine.
 
-Its frames come as calls and go as a stream of results. Ray does not interrupt a method that runs, so a cancel is a
-frame too: the worker reads it while it paints, and its painter looks at the flag after each step.
+Its frames come as calls and go as a stream of results. Ray keeps the order of results but not of calls: it may bring a
+small frame before a large one that was sent first, so each has its number. Nor does it interrupt a method that runs, so
+a cancel is a frame too: the worker reads it while it paints, and its painter looks at the flag after each step.
 """
 
 from __future__ import annotations
@@ -23,7 +24,23 @@ from generation.engine.worker import Worker
 STREAM_FRAMES = 1000
 # The stream's last result where there will be no other stream.
 NO_MORE = b""
-_EMPTY_FRAME = LENGTH.pack(0)
+
+
+class InOrder:
+    """Gives frames out in the order in which they were sent, whatever the order in which they come."""
+
+    def __init__(self) -> None:
+        self._early: dict[int, bytes] = {}
+        self._next = 0
+
+    def take(self, number: int, frame: bytes) -> list[bytes]:
+        """The frames whose turn it now is, of all that have come. `number` is how many were sent before this one."""
+        self._early[number] = frame
+        due = []
+        while self._next in self._early:
+            due.append(self._early.pop(self._next))
+            self._next += 1
+        return due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +62,7 @@ class WorkerActor:
         self._ours, self._theirs = socket.socketpair()
         self._serving: Future[int] | None = None
         self._painter = painter
+        self._arriving = InOrder()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -54,15 +72,15 @@ class WorkerActor:
 
         self._reader, self._writer = await asyncio.open_connection(sock=self._ours)
         thread = ThreadPoolExecutor(1, thread_name_prefix="painter")
-        self._serving = thread.submit(Worker(self._theirs, self._painter).serve)
-        # Nothing more will come then, but for heartbeats: an empty frame says so, behind all that the worker said.
-        self._serving.add_done_callback(lambda _: self._theirs.sendall(_EMPTY_FRAME))
+        worker = Worker(self._theirs, self._painter)
+        self._serving = thread.submit(worker.serve)
+        self._serving.add_done_callback(lambda _: worker.say_no_more())
         return Meeting(pid=os.getpid(), node=ray.util.get_node_ip_address(), versions=own_versions())
 
-    async def take(self, frame: bytes) -> None:
-        """A frame for the worker."""
+    async def take(self, number: int, frame: bytes) -> None:
+        """A frame for the worker; `number` is how many were sent before it."""
         if self._writer is not None:
-            self._writer.write(frame)
+            self._writer.writelines(self._arriving.take(number, frame))
 
     async def frames(self) -> AsyncIterator[bytes]:
         """What the worker says, as pickled frames without their lengths; `NO_MORE` when it has ended.

@@ -13,14 +13,13 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from generation.engine.ray_asking import ask_apart
 from generation.engine.ray_errors import ClusterOpen, ClusterTokenRefused, ClusterUnreachable
+from generation.environment import without_secrets
 
 MODE = "RAY_AUTH_MODE"
-SECRETS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-ROOT = Path(__file__).parent.parent.parent
 REACH_SECONDS = 10.0
 PATIENCE = 120.0  # for Ray to be loaded from a cold disk, and to be answered
 
@@ -36,7 +35,7 @@ async def check_door(address: str) -> None:
     """Raises `ClusterOpen`, `ClusterTokenRefused` or `ClusterUnreachable`."""
     await _reach(address)
     ours = {**os.environ, MODE: "token"}
-    nobodys = {name: value for name, value in os.environ.items() if name not in SECRETS} | {MODE: "disabled"}
+    nobodys = without_secrets(os.environ) | {MODE: "disabled"}
     with_token, without = await asyncio.gather(_knock(address, ours), _knock(address, nobodys))
     if without is Answer.WELCOME:
         raise ClusterOpen(address=address)
@@ -50,7 +49,7 @@ async def _reach(address: str) -> None:
     try:
         async with asyncio.timeout(REACH_SECONDS):
             _, writer = await asyncio.open_connection(host, int(port))
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, OverflowError, TimeoutError) as error:  # a port may be too large
         raise ClusterUnreachable(address=address, detail=str(error) or "no answer") from error
     writer.close()
 
@@ -65,28 +64,9 @@ def insist_on_token() -> None:
 
 async def _knock(address: str, environment: Mapping[str, str]) -> Answer:
     """Raises `ClusterUnreachable`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "generation.engine.ray_door",
-        address,
-        cwd=ROOT,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
-    except TimeoutError:
-        raise ClusterUnreachable(address=address, detail=f"no answer within {PATIENCE:.0f} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    words = said.decode(errors="replace").strip()
+    words = await ask_apart("generation.engine.ray_door", address, environment=environment, patience=PATIENCE)
     if words not in tuple(Answer):
-        raise ClusterUnreachable(address=address, detail=words or f"exit status {process.returncode}")
+        raise ClusterUnreachable(address=address, detail=words)
     return Answer(words)
 
 

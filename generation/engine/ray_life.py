@@ -35,15 +35,23 @@ class RayLife:
         self._actor = actor
         self._needs = needs
         self._log = log
+        self._sent = 0  # frames
+        self._on_their_way: set[asyncio.Task[None]] = set()
         self._stream: Any = None
         self._unfit: Unfit | None = None
         self._ending = ""
 
     @classmethod
     def start(cls, cluster: ClusterSettings, *, painter: str, log: Any) -> RayLife:
-        """Ask Ray for an actor. It is restarted by its worker's parent alone, which knows what it was doing."""
+        """Ask Ray for an actor. It is restarted by its worker's parent alone, which knows what it was doing.
+
+        Raises `OSError` where Ray itself is gone.
+        """
         options = placement(cluster)
-        actor = ray.remote(WorkerActor).options(max_restarts=0, max_task_retries=0, **options).remote(painter)
+        try:
+            actor = ray.remote(WorkerActor).options(max_restarts=0, max_task_retries=0, **options).remote(painter)
+        except RayError as error:
+            raise OSError(" ".join(str(error).split())[:LONGEST_WORDS]) from error
         needs = ", ".join(f"{name} {value:g}" for name, value in _flat(options).items())
         return cls(actor, needs=needs, log=log)
 
@@ -56,7 +64,10 @@ class RayLife:
 
     def send(self, frame: FromParent) -> None:
         if self._stream is not None:
-            self._actor.take.remote(encode(frame))
+            on_its_way = asyncio.create_task(self._arrive(self._actor.take.remote(self._sent, encode(frame))))
+            self._on_their_way.add(on_its_way)
+            on_its_way.add_done_callback(self._on_their_way.discard)
+            self._sent += 1
         elif isinstance(frame, End):  # it may never be placed
             self.kill()
 
@@ -82,13 +93,22 @@ class RayLife:
         ray.kill(self._actor)
 
     async def bury(self) -> str:
+        for on_its_way in self._on_their_way:
+            on_its_way.cancel()
         self.kill()
-        gone = self._actor.take.remote(b"")
+        gone = self._actor.take.remote(self._sent, b"")
         with contextlib.suppress(RayError, TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await gone
         self._stream = self._actor = None
         return self._ending
+
+    async def _arrive(self, taken: Any) -> None:
+        """Those behind a frame that never arrives would wait for it for ever: such a life is over."""
+        try:
+            await taken
+        except RayError:
+            self.kill()
 
     def _located(self, frame: FromWorker) -> FromWorker:
         """With the node in the device's name ("cuda:10.0.0.6"): speeds are learned by device, and nodes differ."""

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from generation.engine.ray_errors import ClusterUnreachable
+from generation.engine.ray_asking import ask_apart
 from generation.engine.ray_settings import ClusterSettings
 from generation.engine.ray_versions import differences, own_versions
 
-ROOT = Path(__file__).parent.parent.parent
 NODE_SECONDS = 60.0  # for a node to start a process and import Limner from a cold disk
 LOOK_SECONDS = 180.0
 GIGABYTE = 1e9
@@ -52,28 +50,8 @@ class ClusterNode:
 
 async def look_at_nodes(address: str) -> Sequence[ClusterNode]:
     """The living nodes of a cluster that lets us in. Raises `ClusterUnreachable`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "generation.engine.ray_nodes",
-        address,
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        answer, complaint = await asyncio.wait_for(process.communicate(), LOOK_SECONDS)
-    except TimeoutError:
-        raise ClusterUnreachable(address=address, detail=f"no answer within {LOOK_SECONDS:.0f} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        lines = complaint.decode(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
-        raise ClusterUnreachable(address=address, detail=lines[-1])
-    return [ClusterNode(**node) for node in json.loads(answer.splitlines()[-1])]
+    answer = await ask_apart("generation.engine.ray_nodes", address, environment=os.environ, patience=LOOK_SECONDS)
+    return [ClusterNode(**node) for node in json.loads(answer)]
 
 
 def main(address: str) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -17,12 +18,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 from PIL import Image
 
 from generation.engine import ray_life
+from generation.engine.frames import Done, Paint, Start, encode
 from generation.engine.protocol import Progress, WorkerState
+from generation.engine.ray_actor import WorkerActor
 from generation.engine.ray_door import check_door
 from generation.engine.ray_errors import ClusterOpen, ClusterTokenRefused, ClusterUnreachable
+from generation.engine.settings import PainterSettings
 from generation.errors import (
     EngineDead,
     LimnerError,
@@ -79,10 +84,14 @@ async def test_two_workers_paint_at_the_same_time_with_every_step_told(cluster: 
     assert (b"red slow:0.1 4", b"blue 4") in [progress.previews for progress in told]
 
 
-async def test_errors_and_cancels_come_back_as_what_they_are_and_the_worker_goes_on(cluster: TestCluster) -> None:
+async def test_errors_and_cancels_come_back_as_what_they_are_and_the_worker_goes_on(
+    cluster: TestCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the bot alone")
     async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
         worker = await engine.idle()
         pid = engine.pid(worker)
+        assert "AWS_SECRET_ACCESS_KEY" not in psutil.Process(pid).environ()
         errors: dict[str, type[LimnerError]] = {
             "memory": OutOfMemory,
             "host-memory": OutOfMemory,
@@ -110,6 +119,44 @@ async def test_errors_and_cancels_come_back_as_what_they_are_and_the_worker_goes
             await engine.paint(worker, batch("red", steps=240), lambda progress: told.append(progress.step))
         assert told == [0, *list(range(1, 241)) * 5]
         assert engine.pid(worker) == pid
+
+
+async def test_a_frame_that_never_arrives_ends_the_life_and_the_next_one_paints(cluster: TestCluster) -> None:
+    @ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+    def lost() -> None:
+        raise OSError("no way there")
+
+    async with asyncio.timeout(LONG), ray_engine(cluster) as engine:
+        worker = await engine.idle()
+        pid = engine.pid(worker)
+        life = engine._workers[worker]._life
+        assert isinstance(life, ray_life.RayLife)
+        await life._arrive(lost.remote())
+        await until(lambda: engine.pid(worker) not in (pid, None))
+        assert await engine.idle() == worker
+        await engine.paint(worker, batch("red"), ignore)
+
+
+async def test_calls_that_overtake_each_other_reach_the_worker_in_the_order_in_which_they_were_made(
+    cluster: TestCluster,
+) -> None:
+    async with asyncio.timeout(LONG), ray_engine(cluster, workers=0):
+        actor = ray.remote(WorkerActor).options(num_cpus=0).remote(QUICK.painter)
+        await actor.meet.remote()
+        frames = (
+            Start(settings=PainterSettings(), preload=None, heartbeat_seconds=1.0),
+            Paint(number=1, batch=batch("red")),
+            Paint(number=2, batch=batch("blue")),
+        )
+        for number, frame in reversed(list(enumerate(frames))):
+            await actor.take.remote(number, encode(frame))
+        painted: list[int] = []
+        stream = actor.frames.remote()
+        while len(painted) < 2:
+            said = pickle.loads(await (await anext(stream)))
+            if isinstance(said, Done):
+                painted.append(said.number)
+        assert painted == [1, 2]
 
 
 async def test_who_leaves_cancels_the_batch_and_a_close_in_mid_batch_leaves_no_process(cluster: TestCluster) -> None:
@@ -259,6 +306,7 @@ async def test_a_cluster_that_asks_nobody_for_a_token_is_refused() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def test_where_nothing_listens_that_is_said() -> None:
+@pytest.mark.parametrize("port", [1, 99999])
+async def test_where_nothing_listens_that_is_said(port: int) -> None:
     with pytest.raises(ClusterUnreachable):
-        await check_door(f"{LOOPBACK}:1")
+        await check_door(f"{LOOPBACK}:{port}")
