@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from bot.metrics import Metrics
+from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Engine, Painted, Progress, WorkerInfo
 from generation.errors import LimnerError, PaintingCancelled
 
@@ -42,6 +43,9 @@ class MeasuredEngine:
             raise
         self._metrics.batch_painted(batch, painted)
         return painted
+
+    def expect(self, worker: str, model: ModelSpec | None) -> None:
+        self._engine.expect(worker, model)
 
     def cancel(self, worker: str) -> None:
         self._engine.cancel(worker)

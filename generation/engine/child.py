@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from generation.clock import Clock
-from generation.engine.frames import FromParent, FromWorker, encode, read_frame
+from generation.engine.frames import End, FromParent, FromWorker, encode, read_frame
+from generation.environment import without_secrets
 
 ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child shall import these and no others
 # How long a process whose socket is closed may take to be gone by itself.
@@ -61,7 +62,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
+                env={**without_secrets(os.environ), "PYTHONPATH": os.pathsep.join(filter(None, search_path))},
             )
             on_failure.pop_all()
         log.info("worker_started", pid=process.pid)
@@ -77,6 +78,8 @@ class ChildProcess:
     def send(self, frame: FromParent) -> None:
         if self._writer is not None:
             self._writer.write(encode(frame))
+        elif isinstance(frame, End):  # it is only being begun, or gone as far as we know
+            self.kill()
 
     async def receive(self) -> FromWorker | None:
         return None if self._reader is None else await read_frame(self._reader)
@@ -108,9 +111,14 @@ class ChildProcess:
                 *lines, rest = (rest + chunk.decode(errors="replace")).splitlines(keepends=True)
                 if rest.endswith(("\n", "\r")) or len(rest) > 1 << 16:
                     lines, rest = [*lines, rest], ""
-                for line in filter(None, map(str.strip, lines)):
-                    self._said.append(line)
-                    self._log.info("worker_output", line=line)
+                for line in lines:
+                    self._hear(line)
+            self._hear(rest)  # a process that dies may not come to the end of its line
+
+    def _hear(self, line: str) -> None:
+        if line := line.strip():
+            self._said.append(line)
+            self._log.info("worker_output", line=line)
 
 
 def _how_it_ended(status: int) -> str:

@@ -76,6 +76,9 @@ class Crew:
     async def paint(self, worker: str, batch: Batch, on_progress: Callable[[Progress], None]) -> Painted:
         return await self._workers[worker].paint(batch, on_progress)
 
+    def expect(self, worker: str, model: ModelSpec | None) -> None:
+        self._workers[worker].expect(model)
+
     def cancel(self, worker: str) -> None:
         self._workers[worker].cancel()
 

@@ -1,7 +1,8 @@
 """What a worker process and its parent say to each other, over a socket that only the two of them hold.
 
 A frame is a length of four bytes, big-endian, and that many bytes of pickle. Pickle is safe here and nowhere else: both
-ends are our own processes, and the socket has no name.
+ends are our own processes, and the socket has no name. On a cluster the same frames go as calls and results of Ray,
+which pickles too: whoever is let in there can run programs anyway.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ class Cancel:
     """Abandon the batch of that number at its next step."""
 
     number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """This model will probably be needed next; None: no other than the one at work."""
+
+    model: ModelSpec | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,7 @@ class Failed:
     error: LimnerError
 
 
-FromParent: TypeAlias = Start | Paint | Cancel | End
+FromParent: TypeAlias = Start | Paint | Cancel | Expect | End
 FromWorker: TypeAlias = Ready | Unfit | Heartbeat | Step | Free | Done | Failed
 
 

@@ -10,7 +10,7 @@ from generation.engine.protocol import Batch, Painted, Progress
 
 
 class Painter(Protocol):
-    """Loads models and paints batches, one at a time, in the process's main thread.
+    """Loads models and paints batches, one at a time and always in the same thread.
 
     Made with `PainterSettings`; `generation.painter.painter.Painter` is the real one.
     """
@@ -27,6 +27,17 @@ class Painter(Protocol):
 
         Asks `cancelled()` after each step and raises `PaintingCancelled`. Raises `OutOfMemory`, `PaintingFailed` or
         `ModelUnavailable`.
+        """
+
+
+@runtime_checkable
+class ForesightedPainter(Painter, Protocol):
+    """A painter that can prepare for a model while it paints with another."""
+
+    def expect(self, model: ModelSpec | None) -> None:
+        """The model that will probably be needed next; None: no other than the one at work.
+
+        Called in any thread. Returns at once and raises nothing.
         """
 
 

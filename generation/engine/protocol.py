@@ -115,6 +115,12 @@ class Engine(Protocol):
         `WorkerError` (`WorkerLost` when its process died: the engine starts another by itself).
         """
 
+    def expect(self, worker: str, model: ModelSpec | None) -> None:
+        """The model that this worker will probably need next, while it paints with another; None: none but that one.
+
+        It may then read it in the meantime. Saying the same again costs nothing.
+        """
+
     def cancel(self, worker: str) -> None:
         """Ask the worker to abandon the batch that it began last; `paint` then raises `PaintingCancelled`.
 

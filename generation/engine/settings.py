@@ -25,7 +25,8 @@ class PainterSettings:
     where an image classifier is (a transformers folder or id), which gives each finished picture a score for its label
     `classifier_label`; '' for none. `overlap` says whether pictures are decoded, looked at and written to files while
     the next batch is denoised ("auto": on CUDA). Models that were used last are kept in `models_on_device_gigabytes` of
-    the device and `models_in_memory_gigabytes` of main memory; 0: only the one at work.
+    the device and `models_in_memory_gigabytes` of main memory; 0: only the one at work. A model whose
+    files take no more than the latter may be read while another one draws.
 
     What follows is faster and moves pixels a little, so it is off: `channels_last` lays the UNet out as tensor cores
     want it, `attention` names the kernel that is tried first, `compile` says how much of the UNet is compiled
@@ -58,7 +59,7 @@ class PainterSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How the local engine minds its worker processes. Times in seconds.
+    """How an engine minds its workers. Times in seconds.
 
     A worker is killed and started anew when its painter gave no sign during a batch for `hang_seconds` (a full model
     loads within one, and a slow machine needs its time for a step), or its process none at all for `silence_seconds`;

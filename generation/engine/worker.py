@@ -2,9 +2,10 @@
 
 Four threads: the main one paints, because torch and its kernels want it; one finishes batches whose pictures are only
 to be decoded and written to files, where the painter leaves that; one reads, so that a cancel arrives while a batch is
-painted; one beats, so that the parent can tell a long step from a dead process. The process ends when its
-parent asks, and at once when the parent is gone. The parent alone ends it: signals from a terminal or a service manager
-that mean the whole program are left to the parent, which lets the batch finish or hands it back.
+painted; one beats, so that the parent can tell a long step from a dead process. (A painter may have others, to read
+what will be needed next.) The process ends when its parent asks, and at once when the parent is gone. The parent alone
+ends it: signals from a terminal or a service manager that mean the whole program are left to the parent, which lets
+the batch finish or hands it back.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from generation.engine.frames import (
+    LENGTH,
     Cancel,
     Done,
     End,
+    Expect,
     Failed,
     Free,
     FromWorker,
@@ -40,7 +43,7 @@ from generation.engine.frames import (
     portable,
     receive,
 )
-from generation.engine.painting import OverlappingPainter, Painter
+from generation.engine.painting import ForesightedPainter, OverlappingPainter, Painter
 from generation.engine.protocol import Painted, Progress
 from generation.engine.settings import PainterSettings
 from generation.errors import LimnerError, ModelUnavailable, OutOfMemory, PaintingFailed
@@ -54,6 +57,7 @@ class Worker:
     def __init__(self, connection: socket.socket, painter_path: str) -> None:
         self._connection = connection
         self._painter_path = painter_path
+        self._painter: Painter | None = None
         self._sending = threading.Lock()
         self._batches: queue.SimpleQueue[Paint | None] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
@@ -69,7 +73,7 @@ class Worker:
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         threading.Thread(target=self._beat, args=(start.heartbeat_seconds,), name="heartbeat", daemon=True).start()
         try:
-            painter = self._make_painter(start.settings)
+            painter = self._painter = self._make_painter(start.settings)
         except LimnerError as error:
             self._send(Unfit(error=portable(error)))
             return 1
@@ -79,6 +83,11 @@ class Worker:
                 return 1
         self._wait_for_finishing()
         return 0
+
+    def say_no_more(self) -> None:
+        """Send an empty frame, for a parent who does not see that `serve` has returned: heartbeats may follow it."""
+        with self._sending:
+            self._connection.sendall(LENGTH.pack(0))
 
     def _make_painter(self, settings: PainterSettings) -> Painter:
         module, _, name = self._painter_path.partition(":")
@@ -158,6 +167,9 @@ class Worker:
                     self._batches.put(paint)
                 case Cancel(number=number):
                     self._cancelled.add(number)
+                case Expect(model=model):
+                    if isinstance(self._painter, ForesightedPainter):
+                        self._painter.expect(model)
                 case End():
                     self._ending.set()
                     self._batches.put(None)

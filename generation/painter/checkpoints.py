@@ -96,6 +96,15 @@ def check_refiner_folder(folder: Path, variant: str | None) -> None:
         _check_weights(folder / name, variant)
 
 
+def weight_files(path: Path, variant: str | None) -> list[Path]:
+    """What is read of a model that lies there: the single file, or of a folder the weights of its parts."""
+    if not path.is_dir():
+        return [path]
+    found = [file for name in WEIGHT_FOLDERS for file in _weights(path / name, variant)]
+    # `name.fp16.safetensors` lies beside `name.safetensors` where all variants were fetched.
+    return [file for file in found if variant or "." not in file.stem]
+
+
 def check_text_encoder(encoder: Any, folder: Path, variant: str | None) -> None:
     """Raises `WrongCheckpoint` when the weights in `folder` lack some of the encoder's.
 

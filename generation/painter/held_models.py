@@ -41,7 +41,7 @@ class _Held:
 
 
 class HeldModels:
-    """The models of one painter. Not thread-safe."""
+    """The models of one painter. Not thread-safe, unless it says so."""
 
     def __init__(
         self, settings: PainterSettings, placement: Placement, *, before_leaving: Callable[[], None] = lambda: None
@@ -76,6 +76,11 @@ class HeldModels:
     def current_refiner(self) -> LoadedRefiner | None:
         """Its refiner, if that was asked for."""
         return next(reversed(self._held.values())).refiner if self._held else None
+
+    def holds(self, spec: ModelSpec) -> bool:
+        """Whether that model need not be read again. In any thread; it may be another moment's answer there."""
+        held = self._held.get(spec.name)
+        return held is not None and held.model.spec == spec
 
     def model(self, spec: ModelSpec) -> LoadedModel:
         """That model on its device: held, brought back, or loaded. Raises as `load_model`."""

@@ -26,11 +26,12 @@ from generation.painter.denoising import Piece
 from generation.painter.devices import choose_placement, free_memory, is_out_of_memory, out_of_memory_told
 from generation.painter.finishing import Developed, Finish, Make, Overlap, overlap_of
 from generation.painter.forward_pass import Denoised, denoise_pass
-from generation.painter.held_models import HeldModels
+from generation.painter.held_models import GIGABYTE, HeldModels
 from generation.painter.mixed_loras import loras_acting
 from generation.painter.models import LoadedModel
 from generation.painter.pieces import passes_of, pieces_of
 from generation.painter.progress import BatchProgress
+from generation.painter.read_ahead import ReadAhead
 from generation.painter.refiner import LoadedRefiner
 from generation.painter.safety import SafetyClassifier
 from generation.painter.schedulers import own_name
@@ -55,6 +56,7 @@ class Painter:
         self._classifier = SafetyClassifier.of(settings, self._placement)
         self._aids = Aids(settings, self._placement)
         self._models = HeldModels(settings, self._placement, before_leaving=self._end_unfinished)
+        self._read_ahead = ReadAhead(most_bytes=round(settings.models_in_memory_gigabytes * GIGABYTE))
         self._overlap = overlap_of(settings, self._placement)
         self._unfinished: list[Finish] = []
         self._passing = threading.Lock()  # held while a forward pass runs
@@ -73,6 +75,16 @@ class Painter:
         """
         with out_of_memory_told():
             self._loaded(model)
+
+    def expect(self, model: ModelSpec | None) -> None:
+        """This model will be needed next, or none but that at work: its files are read while others are painted.
+
+        In any thread; returns at once, raises nothing and changes no pixel (see `read_ahead.py`).
+        """
+        if model is None or self._models.holds(model):
+            self._read_ahead.call_off()
+        else:
+            self._read_ahead.begin(model)
 
     def paint(self, batch: Batch, *, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> Painted:
         """A picture for each task, in order, each as it would be if it were painted alone.
@@ -197,7 +209,8 @@ class Painter:
         return image, None if self._classifier is None else self._classifier.score(image)
 
     def _loaded(self, spec: ModelSpec) -> LoadedModel:
-        return self._with_room(lambda: self._models.model(spec))
+        with self._read_ahead.at_rest(spec):
+            return self._with_room(lambda: self._models.model(spec))
 
     def _end_unfinished(self) -> None:
         """Wait for what was left to do of earlier batches."""

@@ -20,6 +20,7 @@ from generation.engine.protocol import Batch, Engine, Progress, Task, WorkerInfo
 from generation.errors import EngineDead, LimnerError, ModelUnavailable, PaintingCancelled, WorkerError
 from generation.job import Job, JobStatus, Priority
 from generation.queue.assembly import SOURCE_GONE, CannotRun, batch_of, tasks_of
+from generation.queue.coming_model import ComingModel
 from generation.queue.elsewhere import Elsewhere
 from generation.queue.estimate import Outlook, Speeds
 from generation.queue.gathering import Gathering
@@ -59,7 +60,8 @@ class Dispatcher:
         """`safety` is what the workers' image classifier decides about, None where they have none.
 
         `shared`: other programs work with the same store. `on_elsewhere` is called on the event loop with each job that
-        one of them starts or ends, as it is then, perhaps more than once; `other_workers` are theirs, for the outlooks.
+        one of them starts or ends, or that is found to have ended and not to be delivered, as it is then, perhaps more
+        than once; `other_workers` are theirs, for the outlooks.
         """
         self._store = store
         self._engine = engine
@@ -91,6 +93,9 @@ class Dispatcher:
             speeds=self._speeds,
             clock=clock,
             gathering=self._gathering.seconds_left,
+        )
+        self._coming_model = ComingModel(
+            queue=self._queue, running=self._running, engine=engine, catalogue=catalogue, clock=clock
         )
         self._elsewhere = Elsewhere(
             store=store,
@@ -409,6 +414,7 @@ class Dispatcher:
         self._outlooks.forget()
         if self._queue.ready:
             self._wake.set()
+        self._coming_model.tell()
         self._listener.queue_changed()
 
     async def _rest(self) -> None:

@@ -158,9 +158,15 @@ class FairQueue:
             self._lanes[job.priority].serve(job)
         return job is not None
 
+    def first(self) -> QueuedJob | None:
+        """The fair choice among those that may be picked; None if there are none."""
+        if self._all_paused:
+            return None
+        return next((job for lane in self._lanes.values() if (job := lane.first()) is not None), None)
+
     def place(self, idle: Sequence[WorkerInfo]) -> WorkerInfo:
         """Of these idle workers, at least one, the one to `pick` for: it holds most of what the fair choice needs."""
-        first = next((job for lane in self._lanes.values() if (job := lane.first()) is not None), None)
+        first = self.first()
         return idle[0] if first is None else best_placed(first, idle)
 
     def pick(self, worker: WorkerInfo) -> tuple[QueuedJob, ...]:

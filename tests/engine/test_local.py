@@ -16,7 +16,10 @@ import psutil
 import pytest
 from PIL import Image
 
+from generation.clock import SystemClock
+from generation.engine.local import LocalEngine
 from generation.engine.protocol import Progress, WorkerState
+from generation.engine.settings import PainterSettings
 from generation.errors import (
     EngineDead,
     ModelUnavailable,
@@ -33,6 +36,28 @@ SOON = 60  # seconds: a loaded machine takes its time to start an interpreter
 
 def ignore(progress: Progress) -> None:
     pass
+
+
+async def test_a_worker_is_given_none_of_the_bots_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "DISCORD_TOKEN",
+        "LIMNER_STORAGE__DATABASE",
+        "limner_storage__files",  # settings are read in either case
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "RAY_AUTH_TOKEN",
+        "RAY_AUTH_TOKEN_PATH",
+        "PGPASSWORD",
+    }
+    for name in secrets:
+        monkeypatch.setenv(name, f"swordfish of {name}")
+    monkeypatch.setenv("HF_TOKEN", "for weights")
+    async with asyncio.timeout(SOON), local_engine() as engine:
+        pid = engine.pid(await engine.idle())
+        environment = psutil.Process(pid).environ()
+        assert secrets.isdisjoint(environment)
+        assert "swordfish" not in str(environment)
+        assert environment["HF_TOKEN"] == "for weights"
 
 
 async def test_a_batch_comes_back_as_pictures_in_order_with_every_step_told() -> None:
@@ -172,6 +197,13 @@ async def test_an_engine_whose_processes_always_die_is_dead() -> None:
         assert engine.workers()[0].restarts == 2
 
 
+async def test_what_a_process_said_last_is_told_though_its_line_has_no_end() -> None:
+    settings = dataclasses.replace(QUICK, max_deaths=1)
+    async with asyncio.timeout(SOON), local_engine(["stammering"], settings=settings) as engine:
+        with pytest.raises(EngineDead, match=r"exit status 7 \| out of ink"):
+            await engine.idle()
+
+
 async def test_a_worker_tells_the_device_that_it_found() -> None:
     async with local_engine(["auto"]) as engine:
         assert [worker.device for worker in engine.workers()] == ["auto"]
@@ -226,6 +258,16 @@ async def test_closing_leaves_no_process_even_in_mid_batch() -> None:
         assert children() == []
         with pytest.raises((PaintingCancelled, WorkerLost)):
             await painting
+
+
+async def test_closing_while_a_process_is_begun_does_not_wait_for_it() -> None:
+    async with asyncio.timeout(SOON):
+        engine = LocalEngine([PainterSettings(device="cpu")], instance="here", clock=SystemClock(), settings=QUICK)
+        await engine.start()
+        while engine.pid("here/cpu") is None:  # noqa: ASYNC110 - the very next turn of the event loop is meant
+            await asyncio.sleep(0)
+        await engine.close(grace=2 * SOON)
+    assert children() == []
 
 
 @pytest.mark.crash

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from generation.catalogue import ModelSpec
 from generation.engine.protocol import Batch, Painted, Picture, Progress, WorkerInfo, WorkerState
 from generation.errors import (
     EngineDead,
@@ -35,6 +36,7 @@ class ScriptedEngine:
         self.release = asyncio.Event()
         self.batches: list[Batch] = []  # as they were begun
         self.cancels: list[str] = []
+        self.expected: list[tuple[str, str | None]] = []  # workers, and the models that they were told of
         self.asked = 0  # how often somebody began to wait for an idle worker
         self.dead = False
         self._seats = {
@@ -94,6 +96,9 @@ class ScriptedEngine:
             for task in batch.tasks
         )
         return Painted(pictures=pictures, seconds=0.5)
+
+    def expect(self, worker: str, model: ModelSpec | None) -> None:
+        self.expected.append((worker, None if model is None else model.name))
 
     def cancel(self, worker: str) -> None:
         self.cancels.append(worker)
