@@ -20,6 +20,7 @@ from bot.message_routes import CONNECTION_ERRORS, MENTION_NOBODY, Parcel
 from bot.orders import Customer
 from generation.errors import RequestRejected
 from generation.job import Job
+from storage.errors import FilesUnavailable, FilesUnwritable
 
 if TYPE_CHECKING:
     from bot.client import Interaction
@@ -104,7 +105,12 @@ async def _withdraw(interaction: Interaction) -> None:
 
 async def tell_error(interaction: Interaction, error: BaseException) -> None:
     """Say what is wrong; if even that fails, write it down."""
-    sentence = words(error, interaction.client.services.messages, interaction.locale.value)
+    messages, locale = interaction.client.services.messages, interaction.locale.value
+    if isinstance(error, FilesUnavailable | FilesUnwritable):  # what it tells is for whoever runs the bot
+        structlog.get_logger(__name__).error("files_failed", user_id=interaction.user.id, error=str(error))
+        sentence = messages.say("notices.files_away", locale)
+    else:
+        sentence = words(error, messages, locale)
     try:
         await tell(interaction, sentence)
     except ANSWER_ERRORS as failed:

@@ -12,6 +12,7 @@ from discord.utils import DEFAULT_FILE_SIZE_LIMIT_BYTES
 
 from bot.message_routes import CONNECTION_ERRORS, MENTION_NOBODY
 from bot.orders import ImageGone, JobGone, NotYours
+from storage.errors import FilesUnavailable
 
 if TYPE_CHECKING:
     from bot.client import LimnerClient
@@ -61,8 +62,9 @@ class Deleting:
     async def delete(self, customer: Customer, doomed: Doomed, *, seen: Showing | None = None) -> int:
         """Delete them, and take back the messages that show them; how many messages could not be.
 
-        A message that shows other pictures of the job too shows those alone from then on. `seen` is a message that we
-        may not know of, and that shows nothing else. Raises `ImageGone` where there is nothing left to do.
+        A message that shows other pictures of the job too shows those alone from then on, or goes where their files
+        cannot be reached. `seen` is a message that we may not know of, and that shows nothing else. Raises `ImageGone`
+        where there is nothing left to do.
         """
         deleted = await self._storage.deletion.delete_images([image.id for image in doomed.images], by=customer.user_id)
         left = {image.id for image in await self._storage.images.of_job(doomed.job.id)}
@@ -90,7 +92,12 @@ class Deleting:
         place = job.guild_id, showing.channel_id, showing.message_id
         guild = self._client.get_guild(job.guild_id) if job.guild_id is not None else None
         limit = DEFAULT_FILE_SIZE_LIMIT_BYTES if guild is None else guild.filesize_limit
-        left = await self._writer.remade(job, upload_limit=limit) if showing.image_id is None else None
+        left = None
+        if showing.image_id is None:
+            try:
+                left = await self._writer.remade(job, upload_limit=limit)
+            except FilesUnavailable as error:  # the deleted picture goes now; the others stay in the gallery
+                structlog.get_logger(__name__).error("files_failed", message_id=showing.message_id, error=str(error))
         if left is None or left.picture is None:
             return await self.remove(*place)
         change = self._message(*place).edit(attachments=left.files(), view=left.view, allowed_mentions=MENTION_NOBODY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import platform
 import secrets
 import sys
@@ -19,6 +20,7 @@ from bot.config_sections import ModelSection, SafetySection
 from bot.doctor_cluster import examine_cluster
 from bot.findings import Finding, State
 from generation.embeddings import scan_embeddings
+from generation.environment import without_secrets
 from generation.loras import scan_loras
 from generation.safety_labels import ClassifierUnusable, check_classifier
 from generation.styles import StylesInvalid, load_styles
@@ -88,6 +90,7 @@ async def ask_painter(config: Config) -> Mapping[str, Any]:
         "generation.painter.describe",
         json.dumps(question),
         cwd=PROGRAM_FOLDER,
+        env=without_secrets(os.environ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

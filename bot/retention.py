@@ -32,7 +32,10 @@ class Swept:
 
 
 async def sweep(storage: Storage, limits: RetentionSection) -> Swept:
-    """Forget what is too old, a little at a time: orders come in between. Raises `FilesUnwritable`."""
+    """Forget what is too old, a little at a time: orders come in between.
+
+    Raises `FilesUnavailable` or `FilesUnwritable`.
+    """
     retention = storage.retention
     now = retention.now()
 

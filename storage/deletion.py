@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage.database import Database
-from storage.errors import FilesUnwritable
+from storage.errors import FilesUnavailable, FilesUnwritable
 from storage.file_needs import AT_ONCE, BULK, files_at_work, pictured
 from storage.files import Files
 from storage.images import Image, image_of
@@ -21,6 +22,10 @@ from storage.job_rows import lock_jobs
 from storage.moderator_log import write_down
 from storage.tables import DeletedFileRow, FavouriteRow, ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
+
+# So many files in a row that cannot be removed are the storage's failure and not theirs: each more would wait as long
+# as a request may, and somebody waits for the answer.
+_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,6 @@ class Deletion:
         """Delete pictures with their files; those that are gone already are passed over.
 
         `by` is who did it: where that is not the owner, it goes into the server's moderator log.
-        Raises `FilesUnwritable` when the rows are gone and a file could not be removed.
         """
         async with self._database.writing() as session:
             deleted = await forget_images(session, image_ids)
@@ -61,19 +65,13 @@ class Deletion:
         return deleted
 
     async def drop_files(self, digests: Collection[str]) -> None:
-        """Remove those of the files that nothing needs (any more). Raises `FilesUnwritable`."""
+        """Remove those of the files that nothing needs (any more). What cannot be removed now is logged."""
         # A picture with the same bytes may be finished in this moment. Its file is written once more when its row is
         # there, so that either the row is seen here, or the file is younger than this.
         asked_at = datetime.now(UTC)  # as files are stamped, and not as rows are
         async with self._database.reading() as session:
             needed = await pictured(session, digests) | await files_at_work(session, self._database.now())
-        unneeded = set(digests) - needed
-        # What is there yet stays remembered: another program may have begun to remove it, and died.
-        gone = [
-            digest
-            for digest in unneeded
-            if await self._files.remove(digest, before=asked_at) or not await self._files.exists(digest)
-        ]
+        gone = await remove_files(self._files, set(digests) - needed, asked_at=asked_at)
         if gone:
             async with self._database.writing() as session:
                 await forget_files(session, gone)
@@ -85,7 +83,7 @@ class Deletion:
         """
         if not digests:
             return
-        with suppress(FilesUnwritable, SQLAlchemyError):
+        with suppress(SQLAlchemyError):
             async with self._database.reading() as session:
                 left = set(digests) & await files_of_deleted(session)
             if left:
@@ -122,6 +120,30 @@ async def forget_images(session: AsyncSession, image_ids: Collection[int]) -> De
     for start in range(0, len(digests), AT_ONCE):
         await insert_all_new(session, DeletedFileRow, [{"digest": name} for name in digests[start : start + AT_ONCE]])
     return Deleted(images=tuple(images))
+
+
+async def remove_files(files: Files, digests: Collection[str], *, asked_at: datetime) -> list[str]:
+    """Remove these files, unless their bytes may have been written again since; those that are gone now.
+
+    The others are to stay remembered: they are too young, or another program has begun to remove them, and may have
+    died, or the storage fails. That is logged and not raised: the rows are gone, and what follows from it must follow.
+    """
+    before = asked_at - files.clocks_differ
+    gone = list[str]()
+    failures = 0  # in a row
+    for tried, digest in enumerate(digests, start=1):
+        try:
+            if await files.remove(digest, before=before) or not await files.exists(digest):
+                gone.append(digest)
+        except (FilesUnavailable, FilesUnwritable) as error:
+            failures += 1
+            untried = len(digests) - tried if failures == _FAILURES else 0
+            structlog.get_logger(__name__).error("files_failed", digest=digest, untried=untried, error=str(error))
+            if failures == _FAILURES:
+                break
+        else:
+            failures = 0
+    return gone
 
 
 async def files_of_deleted(session: AsyncSession) -> set[str]:

@@ -113,7 +113,7 @@ class ShardTaken(LimnerError):
 
 
 class FilesUnavailable(LimnerError):
-    """The bucket of the files cannot be reached or read. Fields: `place` (its address), `detail` (one line)."""
+    """The files cannot be reached or read. Fields: `place` (their folder or bucket), `detail` (one line)."""
 
     key = "files_unavailable"
 

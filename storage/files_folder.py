@@ -9,10 +9,10 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storage.errors import FilesUnwritable
+from storage.errors import FilesUnavailable, FilesUnwritable
 from storage.files import Files, is_digest
 
 _UNFINISHED = ".part"  # the ending of a file that is being written
@@ -20,6 +20,8 @@ _UNFINISHED = ".part"  # the ending of a file that is being written
 
 class FolderFiles(Files):
     """`<folder>/<first two hex digits>/<digest>`. All work is done in threads; the event loop is never held."""
+
+    clocks_differ = timedelta(0)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,7 +33,7 @@ class FolderFiles(Files):
         return await asyncio.to_thread(self._read, digest)
 
     async def exists(self, digest: str) -> bool:
-        return await asyncio.to_thread(lambda: is_digest(digest) and self._path(digest).is_file())
+        return await asyncio.to_thread(self._exists, digest)
 
     async def remove(self, digest: str, *, before: datetime | None = None) -> bool:
         return await asyncio.to_thread(self._remove, digest, before)
@@ -48,15 +50,20 @@ class FolderFiles(Files):
     def _read(self, digest: str) -> bytes | None:
         if not is_digest(digest):  # digests come from outside too: one that is a path must not lead anywhere
             return None
-        try:
-            return self._path(digest).read_bytes()
-        except FileNotFoundError:
-            return None
+        with self._asking():
+            try:
+                return self._path(digest).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def _exists(self, digest: str) -> bool:
+        with self._asking():
+            return is_digest(digest) and self._path(digest).is_file()
 
     def _write(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
-        try:
+        with _changing(path):
             _make_folder(path.parent)
             with _alone_in(path.parent) as folder:
                 if path.is_file():
@@ -64,31 +71,37 @@ class FolderFiles(Files):
                 else:
                     _write_whole(path, data)
                 os.fsync(folder)  # also for a file that was there: its writer may not have come so far
-        except OSError as error:
-            raise _unwritable(path, error) from error
         return digest
 
     def _remove(self, digest: str, before: datetime | None) -> bool:
         path = self._path(digest)
-        if not is_digest(digest) or not path.parent.is_dir():
-            return False
-        try:
+        with _changing(path):
+            if not is_digest(digest) or not path.parent.is_dir():
+                return False
             with _alone_in(path.parent):
                 if not path.is_file() or (before is not None and not _is_older(path, before)):
                     return False
                 path.unlink()
-        except OSError as error:
-            raise _unwritable(path, error) from error
         return True
 
     def _last_written(self, before: datetime) -> Sequence[str]:
-        return [path.name for path in self._folder.glob("??/*") if is_digest(path.name) and _is_older(path, before)]
+        with self._asking():
+            return [path.name for path in self._folder.glob("??/*") if is_digest(path.name) and _is_older(path, before)]
 
     def _clear_unfinished(self, before: datetime) -> int:
-        left = [path for path in self._folder.glob(f"??/.*{_UNFINISHED}") if _is_older(path, before)]
-        for path in left:
-            path.unlink(missing_ok=True)
+        with _changing(self._folder):
+            left = [path for path in self._folder.glob(f"??/.*{_UNFINISHED}") if _is_older(path, before)]
+            for path in left:
+                path.unlink(missing_ok=True)
         return len(left)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What goes wrong inside becomes `FilesUnavailable`."""
+        try:
+            yield
+        except OSError as error:
+            raise FilesUnavailable(place=str(self._folder), detail=error.strerror or str(error)) from error
 
 
 def _is_older(path: Path, moment: datetime) -> bool:
@@ -98,8 +111,13 @@ def _is_older(path: Path, moment: datetime) -> bool:
         return False
 
 
-def _unwritable(path: Path, error: OSError) -> FilesUnwritable:
-    return FilesUnwritable(path=str(path), detail=error.strerror or str(error))
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """What goes wrong inside becomes `FilesUnwritable`."""
+    try:
+        yield
+    except OSError as error:
+        raise FilesUnwritable(path=str(path), detail=error.strerror or str(error)) from error
 
 
 @contextmanager

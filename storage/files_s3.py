@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -36,13 +37,19 @@ _REQUEST_SECONDS, _TRIES = 10, 3
 _MARK_SECONDS = 120.0
 _AGAIN = 0.2  # seconds, until a mark is looked for once more
 _REASON_LENGTH = 200  # of what the storage says, in characters: the sentence stays one line
+# How obstore quotes an answer: its status, and in its body S3's own word for what is wrong.
+_ANSWER = re.compile(r"status code: (?P<status>\d+)[^<]*(?:<.*?<Code>(?P<code>\w+)</Code>)?", re.DOTALL)
 
 
 class S3Files(Files):
     """`<prefix>/<first two hex digits>/<digest>` in a bucket: as in a folder, so that one can be copied to the other.
 
-    `address` is `s3://bucket` or `s3://bucket/prefix`. Raises `FilesUnavailable` where obstore is not installed.
+    `address` is `s3://bucket` or `s3://bucket/prefix`. Raises `FilesUnavailable` where obstore is not installed, or
+    does not understand the environment.
     """
+
+    # Writers are on several hosts, whose clocks agree within a second or so: docs/scaling.md asks for it.
+    clocks_differ = timedelta(seconds=2)
 
     def __init__(self, address: str) -> None:
         try:
@@ -53,29 +60,27 @@ class S3Files(Files):
         self._s3, self._address = obstore, address
         parts = urlsplit(address)
         self._endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-        self._store: S3Store = S3Store(
-            parts.netloc,
-            prefix=parts.path.strip("/") or None,
-            # A storage on the same machine or network may have no certificate; whoever names it knows.
-            client_options={
-                "timeout": timedelta(seconds=_REQUEST_SECONDS),
-                "allow_http": self._endpoint.startswith("http:"),
-            },
-            retry_config={"max_retries": _TRIES - 1, "retry_timeout": timedelta(seconds=_REQUEST_SECONDS)},
-        )
+        with self._asking():
+            self._store: S3Store = S3Store(
+                parts.netloc,
+                prefix=parts.path.strip("/") or None,
+                # A storage on the same machine or network may have no certificate; whoever names it knows.
+                client_options={
+                    "timeout": timedelta(seconds=_REQUEST_SECONDS),
+                    "allow_http": self._endpoint.startswith("http:"),
+                },
+                retry_config={"max_retries": _TRIES - 1, "retry_timeout": timedelta(seconds=_REQUEST_SECONDS)},
+            )
 
     async def check(self) -> None:
         """Whether the bucket can be reached and read. Raises `FilesUnavailable`."""
-        try:
-            async for _ in self._s3.list(self._store, prefix=_MARKS):
-                break
-        except (self._s3.exceptions.BaseError, OSError, ValueError) as error:
-            raise FilesUnavailable(place=self._address, detail=self._reason(error)) from error
+        with self._asking():
+            await self._find_bucket()
 
     async def write(self, data: bytes) -> str:
         digest = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
         path = _path(digest)
-        async with self._told(path):
+        with self._changing(path):
             while True:
                 await self._s3.put_async(
                     self._store, path, data, attributes={_WRITTEN: _now().isoformat()}, use_multipart=False
@@ -89,21 +94,24 @@ class S3Files(Files):
     async def read(self, digest: str) -> bytes | None:
         if not is_digest(digest):
             return None
-        try:
-            found = await self._s3.get_async(self._store, _path(digest))
-            return bytes(await found.bytes_async())
-        except FileNotFoundError:
-            return None
+        with self._asking():
+            try:
+                found = await self._s3.get_async(self._store, _path(digest))
+                return bytes(await found.bytes_async())
+            except FileNotFoundError:
+                await self._find_bucket()
+                return None
 
     async def exists(self, digest: str) -> bool:
-        return is_digest(digest) and await self._seen(_path(digest)) is not None
+        with self._asking():
+            return is_digest(digest) and await self._is_there(_path(digest))
 
     async def remove(self, digest: str, *, before: datetime | None = None) -> bool:
         if not is_digest(digest):
             return False
         path = _path(digest)
-        async with self._told(path):
-            if await self._seen(path) is None:
+        with self._changing(path):
+            if not await self._is_there(path):
                 return False
             # A mark that is there may be a dead remover's: that is taken away.
             if not await self._mark(digest) and (await self._is_marked(digest) or not await self._mark(digest)):
@@ -118,21 +126,38 @@ class S3Files(Files):
         return True
 
     async def last_written(self, before: datetime) -> Sequence[str]:
-        found = [meta async for meta in self._all() if meta["last_modified"] < before]
+        with self._asking():
+            found = [meta async for meta in self._all() if meta["last_modified"] < before]
         names = [meta["path"].rpartition("/")[2] for meta in found if not meta["path"].startswith(f"{_MARKS}/")]
         return [name for name in names if is_digest(name)]
 
     async def clear_unfinished(self, before: datetime) -> int:
         """Marks of removers that died. Uploads are whole or not there."""
-        left = [meta["path"] async for meta in self._all(prefix=_MARKS) if meta["last_modified"] < before]
-        if left:
-            await self._s3.delete_async(self._store, left)
+        with self._changing(_MARKS):
+            left = [meta["path"] async for meta in self._all(prefix=_MARKS) if meta["last_modified"] < before]
+            if left:
+                await self._s3.delete_async(self._store, left)
         return len(left)
 
     async def _all(self, prefix: str | None = None) -> AsyncIterator[ObjectMeta]:
         async for some in self._s3.list(self._store, prefix=prefix):
             for meta in some:
                 yield meta
+
+    async def _find_bucket(self) -> None:
+        """Raises `FileNotFoundError` where there is no such bucket."""
+        async for _ in self._s3.list(self._store, prefix=_MARKS):
+            break
+
+    async def _is_there(self, path: str) -> bool:
+        """Whether there is such an object. Raises `FileNotFoundError` where there is no such bucket.
+
+        A storage without the bucket says of each file only that it is not there; what is taken for gone is forgotten.
+        """
+        if await self._seen(path) is not None:
+            return True
+        await self._find_bucket()
+        return False
 
     async def _seen(self, path: str) -> ObjectMeta | None:
         try:
@@ -169,21 +194,35 @@ class S3Files(Files):
         await self._s3.delete_async(self._store, _mark(digest))
         return False
 
-    @asynccontextmanager
-    async def _told(self, path: str) -> AsyncIterator[None]:
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What goes wrong inside becomes `FilesUnavailable`."""
         try:
             yield
-        except (self._s3.exceptions.BaseError, OSError) as error:
-            raise FilesUnwritable(path=f"{self._address.rstrip('/')}/{path}", detail=self._reason(error)) from error
+        except (self._s3.exceptions.BaseError, OSError, ValueError) as error:
+            raise FilesUnavailable(place=self._address, detail=self._reason(error)) from None  # see `_reason`
+
+    @contextmanager
+    def _changing(self, path: str) -> Iterator[None]:
+        """What goes wrong inside becomes `FilesUnwritable`."""
+        try:
+            yield
+        except (self._s3.exceptions.BaseError, OSError, ValueError) as error:
+            whole = f"{self._address.rstrip('/')}/{path}"
+            raise FilesUnwritable(path=whole, detail=self._reason(error)) from None  # see `_reason`
 
     def _reason(self, error: Exception) -> str:
-        """One line. What the storage itself answers is long, and may name keys."""
-        exceptions = self._s3.exceptions
-        if isinstance(error, FileNotFoundError) or "NoSuchBucket" in str(error):
-            return "there is no such bucket"
-        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-            return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY do not open it"
+        """One line. What the storage itself answers is long and may name keys, so it is no cause of an error either:
+        those are logged."""
         told, _, debugging = str(error).partition("\n\nDebug source:")
+        answer = _ANSWER.search(told)
+        status, code = answer.groups() if answer is not None else (None, None)
+        if isinstance(error, FileNotFoundError) or code == "NoSuchBucket":
+            return "there is no such bucket"
+        if status in ("401", "403"):
+            return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY do not open it"
+        if status is not None:
+            return f"it answers {code or status}"
         if "kind: Connect" in debugging:
             return f"nothing answers at {self._endpoint or 'its address'}"
         return " ".join(told.split())[:_REASON_LENGTH]

@@ -87,7 +87,7 @@ class Images:
         return line
 
     async def png(self, image: Image) -> bytes | None:
-        """The picture's own bytes, recipe and all, or None if its file is gone."""
+        """The picture's own bytes, recipe and all, or None if its file is gone. Raises `FilesUnavailable`."""
         return await self._files.read(image.digest)
 
 

@@ -10,13 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 T = TypeVar("T")
 
-KEPT_SECONDS = 5.0  # another bot on the same PostgreSQL may have changed it; what this one changes counts at once
+KEPT_SECONDS = 5.0  # another bot on the same PostgreSQL may have changed it, and nobody hear of that
 MOST = 10_000  # values, before all are forgotten
-_MARK = "settings_changed"
+CHANGED = "settings_changed"  # where a session notes that it changes what is kept
 
 
 class Kept:
-    """Values that were read, until a transaction that changes any of them is committed, for `KEPT_SECONDS` at most."""
+    """Values that were read, until a transaction that changes any of them is committed, for `KEPT_SECONDS` at most.
+
+    What another program commits is heard by `storage.wakeups`, which lets all be forgotten.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -39,11 +42,15 @@ class Kept:
 
     def committed(self, session: AsyncSession) -> None:
         """Forget everything if the transaction that was just committed, or may have been, changed some of it."""
-        if session.info.get(_MARK):
-            self._changes += 1
-            self._values.clear()
+        if session.info.get(CHANGED):
+            self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew: some of it was changed, or may have been."""
+        self._changes += 1
+        self._values.clear()
 
 
 def settings_changed(session: AsyncSession) -> None:
     """To be called in every transaction that changes what is `Kept`."""
-    session.info[_MARK] = True
+    session.info[CHANGED] = True

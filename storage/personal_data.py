@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from generation.job import UNFINISHED, Job, JobStatus, Priority
 from storage.database import Database
-from storage.deletion import Deleted, forget_files, forget_images
+from storage.deletion import Deleted, forget_files, forget_images, remove_files
 from storage.file_needs import (
     AT_ONCE,
     BULK,
@@ -226,10 +226,9 @@ class PersonalData:
             if uploads:
                 uploads -= await files_of_jobs(session) | await files_at_work(session, self._database.now())
             kept = await pictured(session, images | uploads)
-        for digest in (images | uploads) - kept:
-            await self._files.remove(digest, before=asked_at)
+        gone = await remove_files(self._files, (images | uploads) - kept, asked_at=asked_at)
         async with self._database.writing() as session:
-            await forget_files(session, (images | uploads) - kept)
+            await forget_files(session, gone)
         return len(uploads - kept)
 
     async def messages_left(self) -> Sequence[Showing]:

@@ -84,5 +84,5 @@ async def open_storage(*, database: str, files: Path | str, clock: Clock = utc_n
             retention=Retention(opened, kept, deletion),
             books=Books(opened),
             files=kept,
-            wakeups=Wakeups(database, origin=opened.origin),
+            wakeups=Wakeups(database, origin=opened.origin, settings_changed=opened.kept.forget),
         )

@@ -148,7 +148,8 @@ async def test_the_owner_sees_how_it_stands(world: World) -> None:
     told = await admin(world, "status")
     assert "Connected to Discord; servers: 1." in told
     assert "Waiting: 0 fast and 0 relaxed jobs, of which 0 are paused. Being drawn: 1." in told
-    assert "`here/cpu`: drawing · `cpu`" in told
+    [worker] = world.app.engine.workers()
+    assert f"`{worker.name}`: drawing · `{worker.device}`" in told
     assert "GB." in told
     assert "Drained" not in told
     await world.finished(message)

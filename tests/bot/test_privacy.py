@@ -67,7 +67,8 @@ async def test_a_person_is_told_everything_that_is_kept(world: World) -> None:
 
 
 async def test_a_large_file_is_packed_and_one_that_no_message_holds_is_refused(world: World) -> None:
-    await world.drawn("a red boat --n 1")  # and so nothing moves between the two
+    await world.drawn("a red boat --n 1")
+    await world.all_told()  # and so nothing moves between the two
     desk, user_id = world.app.services.personal_data, world.member.id
     whole = await desk.told(user_id, limit=10_000_000)
     packed = await desk.told(user_id, limit=len(whole.data) - 1)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from storage_samples import ANNA, BEN, CLEO, HARBOUR, WORKER, Clock, favourites_of, leased, ordered, pictures, recipe
+from structlog.testing import capture_logs
 
 from generation.engine.protocol import Picture
 from generation.job import MAX_ATTEMPTS, Job, JobStatus
 from generation.recipe import Source
+from storage.deletion import remove_files
+from storage.errors import FilesUnavailable, FilesUnwritable
 from storage.file_needs import AT_ONCE
+from storage.files_folder import FolderFiles
 from storage.images import Image
 from storage.showings import Showing
 from storage.storage import Storage
@@ -122,6 +126,46 @@ async def test_the_file_goes_once_the_last_job_that_started_from_it_has_ended(
                 await storage.jobs.lease([running.id], worker=WORKER, seconds=0)
     assert (await job_of(storage, running.id)).status.terminal
     assert not await storage.files.exists(first.digest)
+
+
+async def test_a_job_ends_although_the_file_that_it_leaves_cannot_be_asked_for(
+    storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first] = await drawn(storage, clock, [picture("first")])
+    running = await leased(storage, clock, recipes=(recipe(source=Source(digest=first.digest, strength=0.5)),))
+    await storage.deletion.delete_images([first.id], by=ANNA)
+
+    async def refused(digest: str, *, before: datetime | None = None) -> bool:
+        return False  # another program is about to remove it
+
+    async def out_of_reach(digest: str) -> bool:
+        raise FilesUnavailable(place="files", detail="Input/output error")
+
+    monkeypatch.setattr(storage.files, "remove", refused)
+    monkeypatch.setattr(storage.files, "exists", out_of_reach)
+    assert await storage.jobs.cancel(running.id)
+    assert (await job_of(storage, running.id)).status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize(("stuck", "left"), [({1}, {1}), ({1, 3, 4}, {1, 3, 4}), ({1, 2, 3}, {1, 2, 3, 4, 5})])
+async def test_a_file_that_cannot_be_removed_does_not_hold_the_others_unless_the_storage_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: set[int], left: set[int]
+) -> None:
+    files = FolderFiles(tmp_path)
+    kept = [await files.write(str(number).encode()) for number in range(6)]
+    remove = files.remove
+
+    async def failing(digest: str, *, before: datetime | None = None) -> bool:
+        if kept.index(digest) in stuck:
+            raise FilesUnwritable(path=digest, detail="Input/output error")
+        return await remove(digest, before=before)
+
+    monkeypatch.setattr(files, "remove", failing)
+    with capture_logs() as logs:
+        gone = await remove_files(files, kept, asked_at=datetime.now(UTC) + timedelta(minutes=1))
+    assert [number for number, digest in enumerate(kept) if digest in gone] == sorted(set(range(6)) - left)
+    assert {number for number, digest in enumerate(kept) if await files.exists(digest)} == left
+    assert [entry["event"] for entry in logs] == ["files_failed"] * len(stuck)
 
 
 async def test_a_file_that_was_brought_outlives_the_jobs_that_started_from_it(storage: Storage, clock: Clock) -> None:

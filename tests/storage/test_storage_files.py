@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import FilesUnwritable
+from storage.errors import FilesUnavailable, FilesUnwritable
 from storage.files_folder import FolderFiles
 
 
@@ -53,6 +53,17 @@ async def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -
         await FolderFiles(tmp_path / "files").write(b"a picture")
     assert str(tmp_path / "files") in str(error.value.fields["path"])
     assert error.value.fields["detail"] == "File exists"
+
+
+async def test_a_folder_that_cannot_be_looked_at_is_said_plainly(tmp_path: Path) -> None:
+    files, digest, now = FolderFiles(tmp_path / ("x" * 300)), "0" * 64, datetime.now(UTC)
+    for asking in (files.read(digest), files.exists(digest), files.last_written(now)):
+        with pytest.raises(FilesUnavailable) as error:
+            await asking
+        assert error.value.fields == {"place": str(tmp_path / ("x" * 300)), "detail": "File name too long"}
+    for changing in (files.write(b"a picture"), files.remove(digest), files.clear_unfinished(now)):
+        with pytest.raises(FilesUnwritable):
+            await changing
 
 
 def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None:
