@@ -69,6 +69,8 @@ class Courier:
     # What the queue tells.
 
     def job_started(self, job: Job) -> None:
+        if self._is_delivered(job):
+            return
         followed = self._followed_job(job)
         if not followed.ended.is_set():
             followed.note(job)
@@ -78,6 +80,8 @@ class Courier:
             followed.note_progress(progress)
 
     def job_ended(self, job: Job) -> None:
+        if self._is_delivered(job):
+            return
         followed = self._followed_job(job)
         if followed.ended.is_set():  # told by another bot too: a job ends once
             return
@@ -93,7 +97,7 @@ class Courier:
         That may be known before the order has come back from storage here. Then nothing is sent for a while: the order
         is about to be answered (`expect`), or it is one of an earlier run.
         """
-        if job.delivered_at is not None or job.id in self._delivered:
+        if self._is_delivered(job):
             return
         if job.id not in self._followed:
             followed = FollowedJob(job)
@@ -197,7 +201,7 @@ class Courier:
     def take_up(self, jobs: Sequence[Job], *, again: bool) -> None:
         """At the start: jobs of an earlier run. `again`: they were running then and are queued now."""
         for job in jobs:
-            if job.id not in self._followed and job.id not in self._delivered:
+            if job.id not in self._followed and not self._is_delivered(job):
                 self._open(FollowedJob(job, again=again))
 
     async def drain(self, seconds: float) -> None:
@@ -210,6 +214,10 @@ class Courier:
         known = self._followed.get(job.id)
         unknown = known is None or known.unclaimed
         return unknown and job.status is JobStatus.QUEUED and job.message_id is None
+
+    def _is_delivered(self, job: Job) -> bool:
+        """Whether its end is told: what came before that, or is heard of it once more, is news to nobody."""
+        return job.delivered_at is not None or job.id in self._delivered
 
     def _followed_job(self, job: Job) -> FollowedJob:
         followed = self._followed.get(job.id)

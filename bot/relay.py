@@ -107,7 +107,7 @@ class Relay:
                 self._other_workers.hear(read_workers(told))
             else:
                 self._courier.job_progress(*read_progress(told))
-        except (ValueError, TypeError):  # another version of us has something else to tell
+        except (ValueError, TypeError, OverflowError):  # another version of us has something else to tell
             structlog.get_logger(__name__).debug("not_understood", length=len(text))
 
     # Its own life.
@@ -136,7 +136,10 @@ def write_progress(job_id: int, progress: JobProgress) -> str:
 
 
 def read_progress(told: Sequence[Any]) -> tuple[int, JobProgress]:
-    """A job and how far it is. Raises `ValueError` or `TypeError` for what another version of us has told."""
+    """A job and how far it is.
+
+    Raises `ValueError`, `TypeError` or `OverflowError` for what another version of us has told.
+    """
     job_id, step, steps, seconds_left, previews = told
     progress = JobProgress(
         step=int(step),

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from storage.errors import StorageOutdated, StorageUnavailable
-from storage.kept import Kept
+from storage.kept import CHANGED, Kept
 
 Clock = Callable[[], datetime]
 
@@ -96,16 +96,17 @@ class Database:
             try:
                 async with session.begin():
                     yield session
-                    if session.info.get(MOVED):
-                        await self._tell(session)
+                    await self._tell(session)
             finally:
                 self.kept.committed(session)
 
     async def _tell(self, session: AsyncSession) -> None:
-        """Let other programs on the same server know which jobs moved, if the transaction comes to its end."""
-        rows = session.info.pop(MOVED)
+        """Let other programs on the same server know what changed, if the transaction comes to its end."""
+        rows = session.info.pop(MOVED, ())
         if session.get_bind().dialect.name != "postgresql":
             return
+        if session.info.get(CHANGED):
+            await session.execute(select(func.pg_notify(CHANNEL, f"settings {self.origin}")))
         ids = sorted({row.id for row in rows})
         for start in range(0, len(ids), _TOLD_AT_ONCE):
             some = ",".join(map(str, ids[start : start + _TOLD_AT_ONCE]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,12 +22,13 @@ from storage.bans import check_ban
 from storage.blocked_pictures import ACTION, blocked_details
 from storage.database import Database
 from storage.deletion import Deletion
-from storage.errors import FilesUnwritable, TooManyJobs, TooManyNewJobs
+from storage.errors import FilesUnwritable
 from storage.file_needs import AT_ONCE
 from storage.files import Files
 from storage.guilds import remember_guild
 from storage.job_rows import become, end, job_of, job_row, lock_job, lock_jobs, note_moved
 from storage.moderator_log import write_down
+from storage.ordering import check_room, count_jobs, of_keys, with_parents_that_are_there
 from storage.relaxing import RelaxLimits, check_relaxed
 from storage.tables import ImageRow, JobRow
 from storage.uninterrupted import uninterrupted
@@ -96,15 +97,15 @@ class Jobs(JobStore):
             now = self._database.now()
             await lock_user(session, user_id, now)
             await remember_guild(session, guild_id, now)
-            if request_keys is not None and (first := await _of_keys(session, request_keys)):
+            if request_keys is not None and (first := await of_keys(session, request_keys)):
                 return first
             # A ban calls off what its person has ordered: no order may come after it that was asked for before.
             await check_ban(session, user_id, guild_id, now=now)
-            await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
+            await check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
             if relax is not None:
                 relaxed = sum(job.priority is Priority.RELAX for job in new)
                 await check_relaxed(session, user_id, guild_id, wanted=relaxed, limits=relax, now=now)
-            new = await _with_parents_that_are_there(session, new)
+            new = await with_parents_that_are_there(session, new)
             rows = [job_row(job, request_key=key, now=now) for job, key in zip(new, keys, strict=True)]
             if answer_token is not None:
                 [row] = rows
@@ -132,7 +133,7 @@ class Jobs(JobStore):
         async with self._database.reading() as session:
             now = self._database.now()
             await check_ban(session, user_id, guild_id, now=now)
-            await _check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
+            await check_room(session, user_id, guild_id, wanted=len(new), max_queued=max_queued)
             if relax is not None:
                 relaxed = sum(job.priority is Priority.RELAX for job in new)
                 await check_relaxed(session, user_id, guild_id, wanted=relaxed, limits=relax, now=now)
@@ -186,7 +187,7 @@ class Jobs(JobStore):
     async def counts(self, user_id: int, guild_id: int | None) -> JobCounts:
         """How many jobs of the member wait or run."""
         async with self._database.reading() as session:
-            counts = await _counts(session, user_id, guild_id, UNFINISHED)
+            counts = await count_jobs(session, user_id, guild_id, UNFINISHED)
         return JobCounts(queued=counts.get(JobStatus.QUEUED, 0), running=counts.get(JobStatus.RUNNING, 0))
 
     # What the queue reads -------------------------------------------------------------------------------------------
@@ -204,6 +205,11 @@ class Jobs(JobStore):
     async def waiting_ids(self) -> Collection[int]:
         async with self._database.reading() as session:
             return set(await session.scalars(select(JobRow.id).where(JobRow.status == JobStatus.QUEUED)))
+
+    async def undelivered_ids(self) -> Collection[int]:
+        async with self._database.reading() as session:
+            untold = select(JobRow.id).where(JobRow.delivered_at.is_(None), JobRow.finished_at.is_not(None))
+            return set(await session.scalars(untold))
 
     async def running(self) -> Sequence[Job]:
         return await self._read(select(JobRow).where(JobRow.status == JobStatus.RUNNING).order_by(JobRow.id))
@@ -376,45 +382,3 @@ class Jobs(JobStore):
 async def _leased_to(session: AsyncSession, worker: str, job_ids: Collection[int]) -> Sequence[JobRow]:
     """Those of the jobs that this worker runs, locked."""
     return await lock_jobs(session, JobRow.id.in_(job_ids), JobRow.status == JobStatus.RUNNING, JobRow.worker == worker)
-
-
-async def _of_keys(session: AsyncSession, request_keys: Sequence[str]) -> Sequence[Job]:
-    """The jobs that were ordered under these keys, in their order."""
-    rows = await session.scalars(select(JobRow).where(JobRow.request_key.in_(request_keys)))
-    found = {row.request_key: job_of(row) for row in rows}
-    return [found[key] for key in request_keys if key in found]
-
-
-async def _with_parents_that_are_there(session: AsyncSession, new: Sequence[NewJob]) -> Sequence[NewJob]:
-    """The jobs as they are, but without a parent that was deleted since somebody looked; the others stay till the end.
-
-    Without its file such a job fails when its turn comes, and its price is given back.
-    """
-    wanted = {job.parent_image_id for job in new} - {None}
-    if not wanted:
-        return new
-    held = select(ImageRow.id).where(ImageRow.id.in_(wanted)).with_for_update(read=True, key_share=True)
-    there = set(await session.scalars(held))
-    return [job if job.parent_image_id in there else replace(job, parent_image_id=None) for job in new]
-
-
-async def _check_room(
-    session: AsyncSession, user_id: int, guild_id: int | None, *, wanted: int, max_queued: int
-) -> None:
-    """Raises `TooManyJobs` or `TooManyNewJobs` unless the member may have so many more unfinished jobs."""
-    unfinished = sum((await _counts(session, user_id, guild_id, UNFINISHED)).values())
-    if unfinished >= max_queued:
-        raise TooManyJobs(queued=unfinished, limit=max_queued)
-    if unfinished + wanted > max_queued:
-        raise TooManyNewJobs(wanted=wanted, queued=unfinished, limit=max_queued)
-
-
-async def _counts(
-    session: AsyncSession, user_id: int, guild_id: int | None, statuses: Collection[JobStatus]
-) -> dict[JobStatus, int]:
-    rows = await session.execute(
-        select(JobRow.status, func.count())
-        .where(JobRow.user_id == user_id, JobRow.guild_id == guild_id, JobRow.status.in_(statuses))
-        .group_by(JobRow.status)
-    )
-    return dict(rows.all())

@@ -20,6 +20,8 @@ _NAMES, _SHARDS, _COUNTS = 1_279_872_001, 1_279_872_002, 1_279_872_003
 # A program that was killed a moment ago holds its locks until the server sees that.
 _TRIES, _AGAIN = 10, 0.2
 
+PLACE_TAKEN = (InstanceTaken, ShardsUndivided, ShardCountsDiffer, ShardTaken)  # what `take_place` raises
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
@@ -33,11 +35,13 @@ class Presence:
 async def take_place(connection: AsyncConnection, presence: Presence) -> None:
     """Hold a program's place for as long as the connection lasts, which commits by itself.
 
-    Raises `InstanceTaken`, `ShardsUndivided`, `ShardCountsDiffer` or `ShardTaken`; then the connection must be closed.
+    Raises one of `PLACE_TAKEN`; then the connection must be closed.
     """
-    # A host that vanished without a word is forgotten after half a minute, and not after two hours.
+    # A host that vanished without a word is forgotten after half a minute, and not after two hours; nor after the
+    # quarter of an hour that what was sent to it is sent again, where the server's system can be told that.
     for setting, seconds in (("idle", 15), ("interval", 5), ("count", 3)):
         await connection.execute(text(f"SET tcp_keepalives_{setting} = {seconds}"))
+    await connection.execute(text("DO $$ BEGIN SET tcp_user_timeout = '30s'; EXCEPTION WHEN OTHERS THEN NULL; END $$"))
     if not await _held(connection, _NAMES, _number(presence.instance)):
         raise InstanceTaken(instance=presence.instance)
     count = presence.shard_count if presence.shard_ids else 0

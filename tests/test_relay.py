@@ -102,7 +102,7 @@ class Bot:
         self.relay = Relay(
             courier=self.ear,  # type: ignore[arg-type]
             shards=Shards(ids=(0,), count=2),
-            wakeups=Wakeups("sqlite+aiosqlite://", origin="here"),
+            wakeups=Wakeups("sqlite+aiosqlite://", origin="here", settings_changed=lambda: None),
             others=self.others,
             workers=list,
             moved=self.moved.append,
@@ -147,7 +147,19 @@ def test_what_others_tell_goes_where_it_belongs() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "later", "[]", "null", "7", '"text"', '{"workers": [[1]]}', '{"news": 1}', '[1, 2, 3, 4, ["ä"]]', "[[]]"],
+    [
+        "",
+        "later",
+        "[]",
+        "null",
+        "7",
+        '"text"',
+        "[1, Infinity, 3, 4, []]",
+        '{"workers": [[1]]}',
+        '{"news": 1}',
+        '[1, 2, 3, 4, ["ä"]]',
+        "[[]]",
+    ],
 )
 def test_what_a_later_version_tells_is_passed_over(text: str) -> None:
     bot = Bot()

@@ -38,8 +38,9 @@ class Elsewhere:
     """Follows the jobs of a store that others change too. `queue` and `running` are the dispatcher's own.
 
     `shared`: other programs may work with the store, and not all that they do is heard of.
-    `drop(job_id)`: nobody wants this job's pictures from us any more. `told(job)`: another program has changed it; it
-    may be called more than once with the same. `moved()`: our queue is another now.
+    `drop(job_id)`: nobody wants this job's pictures from us any more. `told(job)`: another program has changed it, or
+    it has ended and is not delivered yet; it may be called more than once with the same. `moved()`: our queue is
+    another now.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Elsewhere:
         self._shared = shared
         self._gone: dict[int, _Gone] = {}
         self._heard: set[int] = set()
+        self._undelivered: frozenset[int] = frozenset()  # at the last comparison
         self._compare = False
         self._wake = asyncio.Event()
 
@@ -134,6 +136,10 @@ class Elsewhere:
         self._heard |= (waiting ^ believed) | self._picked()
         self._heard.update(self._gone)
         self._heard.update(job.id for job in await self._store.running() if not self._is_ours(job))
+        # What another program took and ended while nobody looked neither waits nor runs. Each end is told once so.
+        undelivered = frozenset(await self._store.undelivered_ids())
+        self._heard |= undelivered - self._undelivered
+        self._undelivered = undelivered
 
     def _look_at(self, job: Job) -> None:
         """The job as it was a moment ago. What we ourselves did to it meanwhile counts more."""
@@ -149,8 +155,10 @@ class Elsewhere:
         elif job.status is JobStatus.RUNNING:
             if self._is_ours(job):
                 return
-            if job.id in picked:  # our lease ran out: what we draw will not be taken
-                self._drop(job.id)
+            if job.id in picked:
+                if not self._has_lost(job):
+                    return
+                self._drop(job.id)  # our lease ran out: what we draw will not be taken
             gone = self._gone.setdefault(job.id, _Gone(charged=False))
             gone.charged = self._queue.serve(job.id) or gone.charged
             if gone.told_attempt != job.attempt:
@@ -166,6 +174,12 @@ class Elsewhere:
                 return
             self._drop(job.id)
             self._told(job)
+
+    def _has_lost(self, job: Job) -> bool:
+        """Whether another program drew the job after we began to. Not if we ask for the lease in this moment and may
+        get it yet, nor if we have got it since somebody saw the job there: nobody else would draw it then."""
+        leases = [batch.jobs.get(job.id) for batch in self._running if job.id in batch.picked]
+        return all(lease is not None and lease.attempt < job.attempt for lease in leases)
 
     def _picked(self) -> set[int]:
         return {job_id for batch in self._running for job_id in batch.picked}

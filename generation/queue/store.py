@@ -24,6 +24,12 @@ class JobStore(Protocol):
     async def waiting_ids(self) -> Collection[int]:
         """The ids of all queued jobs, in no order: cheap, to be compared with what one believes."""
 
+    async def undelivered_ids(self) -> Collection[int]:
+        """The ids of all ended jobs whose people were not told yet, in no order.
+
+        Cheap, and few, unless a program that would tell them is away.
+        """
+
     async def running(self) -> Sequence[Job]:
         """All jobs that a worker of any program is leased."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 
 import discord
 import pytest
@@ -13,6 +14,7 @@ from simcord.types import HttpLogEntry
 
 from bot.delivery import EDIT_SECONDS
 from bot.message_routes import TOKEN_SECONDS
+from generation.job import JobStatus
 from generation.picture import read_recipe
 from tests.bot.world import World, labels, private, public
 
@@ -130,6 +132,22 @@ async def test_while_the_token_lives_it_comes_to_a_closed_channel_too_with_a_hin
         assert all("View Channel" in hint for hint in hints)
         assert all(message.ephemeral for message in result.followups)
         await world.until(lambda: "Done in" in result.response.content)  # noqa: B023
+
+
+async def test_what_is_heard_of_a_job_after_its_delivery_is_no_news(world: World) -> None:
+    """Its end was told by another bot's word of it, and our own comes later; or a stale look has found it running."""
+    message = await world.drawn("a boat --n 1")
+    courier = world.app.services.courier
+    await world.until(lambda: courier.following == 0)
+    job = await world.app.services.storage.jobs.get(1)
+    assert job is not None
+    for late in (job, replace(job, delivered_at=None), replace(job, delivered_at=None, status=JobStatus.RUNNING)):
+        if late.status.terminal:
+            courier.job_ended(late)
+        else:
+            courier.job_started(late)
+        assert courier.following == 0
+    assert [found.id for found in world.messages()] == [message.id]
 
 
 async def test_what_reaches_nobody_is_kept_for_the_next_start(world: World) -> None:

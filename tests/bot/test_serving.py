@@ -21,16 +21,19 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer as TestServer
 from PIL import Image
 
-from bot.app import open_app
+from bot import background
+from bot.app import open_app, serve
 from bot.client import api_root
 from bot.config import load_config
 from bot.single_instance import AlreadyRunning
-from storage.errors import StorageOutdated
+from storage.errors import InstanceTaken, StorageOutdated
+from storage.wakeups import Hearer, Wakeups
 from tests.bot.local_discord import DEFERRED_ANSWER, GOOD_TOKEN, imagine, local_discord
-from tests.bot.world import PATIENCE, QUICK, SETTINGS, wait_for
+from tests.bot.world import PATIENCE, QUICK, SETTINGS, open_world, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
-MAX_BOT_MEGABYTES = 150
+# With its workers on a cluster it holds a part of Ray.
+MAX_BOT_MEGABYTES = 200 if "LIMNER_CLUSTER__ADDRESS" in os.environ else 150
 NOT_CONNECTED = "not connected to Discord"
 PATIENCE_WITH_PROCESSES = 3 * PATIENCE  # Python and torch take their time to load where others work too
 
@@ -194,3 +197,60 @@ async def test_a_database_of_another_version_is_left_alone(tmp_path: Path) -> No
 )
 def test_the_address_of_another_server(url: str, root: str) -> None:
     assert api_root(url) == root
+
+
+async def test_what_ends_beside_the_queue_and_cannot_be_begun_again_ends_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_world(tmp_path, working=False) as world:
+        breaks_down = asyncio.Event()
+
+        async def break_down() -> None:
+            await breaks_down.wait()
+            raise KeyError("a mistake of ours")
+
+        monkeypatch.setattr(world.app.services.courier, "run", break_down)
+        async with asyncio.timeout(PATIENCE), world.app.working() as trouble:
+            assert not trouble.done()
+            breaks_down.set()
+            with pytest.raises(KeyError):
+                await trouble
+    assert "courier_failed" in capsys.readouterr().out
+
+
+async def test_what_ends_beside_the_queue_and_can_be_begun_again_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(background, "AGAIN_SECONDS", 0.0)
+    async with open_world(tmp_path, working=False) as world:
+        begun_again, breaks_down = asyncio.Event(), [True]
+
+        async def break_down_once() -> None:
+            if breaks_down:
+                raise KeyError(breaks_down.pop())
+            begun_again.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(world.app.services.pauses, "run", break_down_once)
+        async with asyncio.timeout(PATIENCE), world.app.working() as trouble:
+            await begun_again.wait()
+            assert not trouble.done()
+    assert "pauses_failed" in capsys.readouterr().out
+
+
+async def test_a_place_that_another_bot_has_by_now_ends_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at its start, but in good order; when that is, `storage.wakeups` knows."""
+
+    async def listen(wakeups: Wakeups, hearer: Hearer) -> None:
+        raise InstanceTaken(instance="here")
+
+    monkeypatch.setattr(Wakeups, "listen", listen)
+    async with local_discord() as discord:
+        monkeypatch.setenv("LIMNER_DISCORD__API_URL", discord.url)
+        config, before = load_config(settings_in(tmp_path)), set(psutil.Process().children(recursive=True))
+        with pytest.raises(InstanceTaken):
+            async with asyncio.timeout(PATIENCE_WITH_PROCESSES):
+                await serve(config, GOOD_TOKEN, engine_settings=QUICK)
+    assert set(psutil.Process().children(recursive=True)) <= before

@@ -198,6 +198,27 @@ async def test_what_was_not_heard_of_is_found_all_the_same(
         await drawn_once(here, await here.imagine("a boat"))
 
 
+async def test_an_end_that_no_look_could_see_coming_is_told_all_the_same(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's bot lost its lease while it drew, and every wake-up: the job came and went between two looks."""
+    monkeypatch.setattr(QueueSection, "dispatcher", lambda section: QueueSettings(compare_seconds=3600.0))
+    async with bot_with_people(tmp_path, database, 0) as here, other_bot(tmp_path, database, 1) as there:
+        for app in (here.app, there):
+            monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
+            monkeypatch.setattr(app.relay, "was_told", lambda text: None)
+        message = await here.imagine("a slow boat --steps 15 --n 1")
+        await here.until(lambda: "%" in here.now(message).content)
+        await there.services.storage.jobs.take_back_from("bot-0")
+        there.services.dispatcher.moved_elsewhere([1])
+        await wait_for_status(there, JobStatus.DONE)
+        await here.until(lambda: here.app.services.dispatcher.running() == 0)
+        assert "Done in" not in here.now(message).content
+        here.app.services.dispatcher.moved_elsewhere(None)
+        await drawn_once(here, message, pictures=1)
+        assert (await job_of(here)).attempt == 2
+
+
 @asynccontextmanager
 async def doomed_bot(folder: Path, shard: int) -> AsyncIterator[asyncio.subprocess.Process]:
     """The program of a shard, but for Discord, in a process of its own that is killed at the end."""

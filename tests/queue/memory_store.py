@@ -49,6 +49,10 @@ class MemoryStore:
     async def waiting_ids(self) -> Collection[int]:
         return {job.id for job in await self.waiting()}
 
+    async def undelivered_ids(self) -> Collection[int]:
+        await self._enter("undelivered_ids")
+        return {job.id for job in self.jobs.values() if job.status.terminal and job.delivered_at is None}
+
     async def running(self) -> Sequence[Job]:
         await self._enter("running")
         return [job for job in self.jobs.values() if job.status is JobStatus.RUNNING]

@@ -302,12 +302,14 @@ async def test_an_ending_is_owed_until_it_is_delivered(storage: Storage, clock: 
     clock.tick(seconds=1)
     await storage.jobs.cancel(first.id)
     assert [job.id for job in await storage.jobs.undelivered()] == [second.id, first.id]
+    assert await storage.jobs.undelivered_ids() == {first.id, second.id}
     await storage.jobs.delivered(second.id)
     told = clock()
     clock.tick(seconds=1)
     await storage.jobs.delivered(second.id)
     await storage.jobs.delivered(running.id)  # too early: it has no ending
     assert [job.id for job in await storage.jobs.undelivered()] == [first.id]
+    assert await storage.jobs.undelivered_ids() == {first.id}
     assert _known(await storage.jobs.get(second.id)).delivered_at == told
     assert await storage.jobs.get(running.id) == running
 

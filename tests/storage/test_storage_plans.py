@@ -49,6 +49,7 @@ VERBS: dict[str, Verb] = {
     "take_back_expired": lambda storage, clock: storage.jobs.take_back_expired(clock()),
     "take_back_from": lambda storage, clock: storage.jobs.take_back_from("host-a"),
     "undelivered": lambda storage, clock: storage.jobs.undelivered(),
+    "undelivered ids": lambda storage, clock: storage.jobs.undelivered_ids(),
     "of_user": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=HARBOUR, statuses=[JobStatus.QUEUED]),
     "of_user in messages": lambda storage, clock: storage.jobs.of_user(ANNA, guild_id=None, statuses=list(JobStatus)),
     "of_guild": lambda storage, clock: storage.jobs.of_guild(HARBOUR, statuses=[JobStatus.QUEUED, JobStatus.RUNNING]),
