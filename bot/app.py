@@ -1,8 +1,8 @@
 """The composition root: everything is built here, with `async with`, and passed in. Nothing runs at import.
 
-    async with open_app(config) as app:     storage, catalogue, queue and client, not yet at work
-        await app.client.login(token)       or: async with simcord.run(app.client, shard_count=1)
-        async with app.working() as queue:  workers, queue and deliveries, each in a task of its own
+    async with open_app(config) as app:       storage, catalogue, queue and client, not yet at work
+        await app.client.login(token)         or: async with simcord.run(app.client, shard_count=1)
+        async with app.working() as trouble:  workers, queue and deliveries, each in a task of its own
             await app.client.connect()
 
 The tasks that wait for ever are started by `working`, not by the client: in an in-memory Discord (simcord) whatever the
@@ -14,14 +14,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import discord
 import structlog
 
+from bot.background import first_error, lasting, watched
 from bot.catalogue import CatalogueReader
 from bot.cdn import Cdn, DiscordCdn
 from bot.client import LimnerClient, Services
@@ -115,29 +117,35 @@ class App:
     async def working(self) -> AsyncIterator[asyncio.Task[None]]:
         """Draw what is queued, deliver what is drawn. To be entered where the client can send: after its login.
 
-        Yields the queue's task, which ends by itself only with `EngineDead`. Leaving lets running batches end for
-        `queue.stop_grace_seconds` in all; what is left then runs after the next start.
+        Yields a task that ends by itself only with what the program must end with: `EngineDead`, or what
+        `storage.wakeups.Wakeups.listen` raises. Leaving lets running batches end for `queue.stop_grace_seconds` in all;
+        what is left then runs after the next start.
         """
         courier, dispatcher = self.services.courier, self.services.dispatcher
         kept = DELIVERY_SECONDS + NOTICES_SECONDS + WORKER_SECONDS + GATEWAY_SECONDS
         grace = self.services.config.queue.stop_grace_seconds - kept
-        beside = {
-            asyncio.create_task(courier.run(), name="courier"),
-            asyncio.create_task(Sweeper(self.services.storage, self.services.config.retention).run(), name="sweeper"),
-            asyncio.create_task(self.services.personal_data.run(), name="personal-data"),
-            asyncio.create_task(self.services.pauses.run(), name="pauses"),
-            asyncio.create_task(self.relay.run(), name="relay"),
-            asyncio.create_task(self.services.storage.wakeups.listen(self.relay), name="wakeups"),
+        services = self.services
+        loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "sweeper": Sweeper(services.storage, services.config.retention).run,
+            "personal_data": services.personal_data.run,
+            "pauses": services.pauses.run,
+            "relay": self.relay.run,
+            "wakeups": partial(services.storage.wakeups.listen, self.relay),
         }
+        beside = {asyncio.create_task(lasting(name, run), name=name) for name, run in loops.items()}
+        # What it was telling people when it broke down is taken up at a start: it ends the program.
+        beside.add(asyncio.create_task(watched("courier", courier.run), name="courier"))
         try:
             await self._take_up()
             await self.engine.start()
-            queue = asyncio.create_task(dispatcher.run(), name="queue")
+            queue = asyncio.create_task(watched("queue", dispatcher.run), name="queue")
+            trouble = asyncio.create_task(first_error({queue, *beside}), name="trouble")
             try:
-                yield queue
+                yield trouble
             finally:
                 await dispatcher.stop(grace=max(0.0, grace))
-                await asyncio.gather(queue, return_exceptions=True)
+                trouble.cancel()
+                await asyncio.gather(queue, trouble, return_exceptions=True)
                 await courier.drain(DELIVERY_SECONDS)
                 await self.engine.close(grace=WORKER_SECONDS)
         finally:
@@ -313,26 +321,29 @@ def run(config: Config) -> None:
 async def serve(
     config: Config, token: str, *, engine_settings: EngineSettings | None = None, clock: Clock | None = None
 ) -> None:
-    """Serve on real Discord until a signal stops it, or the engine dies (`EngineDead`)."""
+    """Serve on real Discord until a signal stops it, or what `App.working` tells of, which is raised."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with open_app(config, engine_settings=engine_settings, clock=clock) as app, app.client:
         await _log_in(app.client, token)
-        async with app.working() as queue, _metrics_served(app, queue):
+        async with app.working() as trouble, _metrics_served(app, trouble):
             connection = asyncio.create_task(app.client.connect(), name="gateway")
             stopping = asyncio.create_task(stopped.wait(), name="signals")
-            await asyncio.wait({connection, queue, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({connection, trouble, stopping}, return_when=asyncio.FIRST_COMPLETED)
             structlog.get_logger(__name__).info("stopping")
             stopping.cancel()
+            if trouble.done():
+                await trouble
             try:
-                await asyncio.gather(*(task for task in (connection, queue) if task.done()))
+                if connection.done():
+                    await connection
             except (discord.GatewayNotFound, discord.HTTPException, *CONNECTION_ERRORS) as error:
                 raise DiscordUnreachable(detail=str(error)) from error
 
 
 @asynccontextmanager
-async def _metrics_served(app: App, queue: asyncio.Task[None]) -> AsyncIterator[None]:
+async def _metrics_served(app: App, trouble: asyncio.Task[None]) -> AsyncIterator[None]:
     settings = app.services.config.metrics
     if not settings.enabled:
         yield
@@ -343,7 +354,7 @@ async def _metrics_served(app: App, queue: asyncio.Task[None]) -> AsyncIterator[
         problems = {
             "not connected to Discord": not app.client.connected,
             "no worker": all(worker.state is WorkerState.DEAD for worker in workers),
-            "the queue has stopped": queue.done(),
+            "the queue has stopped": trouble.done(),
         }
         return Health(problems=tuple(problem for problem, there in problems.items() if there))
 

@@ -162,6 +162,9 @@ class OneBatchEngine:
             raise self.outcome
         return self.outcome
 
+    def expect(self, worker: str, model: ModelSpec | None) -> None:
+        raise NotImplementedError
+
     def cancel(self, worker: str) -> None:
         raise NotImplementedError
 
