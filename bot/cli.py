@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bot.cli_bench import benches
+from bot.cli_settings import ConfigOption, JsonOption, configured, quietly
 from generation.errors import LimnerError, RequestRejected
 
 if TYPE_CHECKING:
-    from bot.config import Config
     from bot.messages import Messages
     from generation.queue.listener import JobProgress
     from storage.backup import Contents
@@ -29,11 +28,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="The settings: config.toml here, or $LIMNER_CONFIG.", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+cli.add_typer(benches, name="bench")
 
 # For the person's mistakes; 1 is for everything else that goes wrong.
 MISTAKE = 2
@@ -52,7 +47,7 @@ def main() -> None:
 @cli.command()
 def run(config: ConfigOption = None) -> None:
     """Serve Discord. The token comes from DISCORD_TOKEN."""
-    settings = _configured(config)
+    settings = configured(config)
     from bot.app import run
 
     run(settings)
@@ -65,7 +60,7 @@ def demo(
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a tab where there is a display.")] = True,
 ) -> None:
     """Open the real bot on an in-memory Discord in a browser tab. Needs no token."""
-    settings = _configured(config)
+    settings = configured(config)
     from bot.demo import run
 
     run(settings, port, open_browser=open_browser)
@@ -82,8 +77,7 @@ def imagine(
 
     Several pictures are written as a grid to the file, and each by itself beside it: out.png, out-1.png, out-2.png, …
     """
-    settings = _load(config)
-    _log(settings, level="error")
+    settings = quietly(config)
     from bot.drawing import DrawingFailed, draw, save
     from bot.errors import ending_words
 
@@ -123,8 +117,7 @@ def imagine(
 @cli.command()
 def doctor(config: ConfigOption = None) -> None:
     """Look whether everything that `run` needs is there, and say what to do about what is not."""
-    settings = _load(config)
-    _log(settings, level="error")
+    settings = quietly(config)
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -149,7 +142,7 @@ def doctor(config: ConfigOption = None) -> None:
 @cli.command()
 def migrate(config: ConfigOption = None) -> None:
     """Bring the database to this version's schema. Make a backup first."""
-    settings = _configured(config)
+    settings = configured(config)
     from storage.migrations import migrate
 
     migrate(settings.storage.database)
@@ -162,7 +155,7 @@ def backup(
     config: ConfigOption = None,
 ) -> None:
     """Copy the database and the pictures, also while the bot runs."""
-    settings = _configured(config)
+    settings = configured(config)
     from storage.backup import back_up
 
     contents = back_up(database=settings.storage.database, files=settings.storage.files, target=target)
@@ -177,7 +170,7 @@ def restore(
     source: Annotated[Path, typer.Argument(help="A folder that `backup` made.")], config: ConfigOption = None
 ) -> None:
     """Put a backup back where there is no database. Stop the bot first."""
-    settings = _configured(config)
+    settings = configured(config)
     from bot.single_instance import only_instance
     from storage.backup import restore
     from storage.database import REVISION
@@ -192,7 +185,7 @@ def restore(
 @cli.command()
 def prune(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Delete what is older than [retention] allows, and files that nothing names; also while the bot runs."""
-    settings = _configured(config)
+    settings = configured(config)
     from dataclasses import asdict
 
     from bot.retention import sweep
@@ -204,82 +197,6 @@ def prune(as_json: JsonOption = False, config: ConfigOption = None) -> None:
 
     counts = asyncio.run(pruned())
     print(json.dumps(counts) if as_json else _messages().say("cli.pruned", **counts))
-
-
-class Bench(enum.StrEnum):
-    """What `bench` can be asked for."""
-
-    MACHINE = "machine"
-    FAIRNESS = "fairness"
-    DRILLS = "drills"
-    GPU = "gpu"
-    TRACE = "trace"
-    STORAGE = "storage"
-    BATCHING = "batching"
-
-
-@cli.command()
-def bench(
-    what: Annotated[
-        Bench,
-        typer.Argument(
-            help="machine: its speed; gpu: the painter beside the hardware's limit; fairness: a day of 1,000 members; "
-            "drills: what it withstands; "
-            "trace: a day of orders on 1 to 64 workers; "
-            "storage: a hundred thousand jobs beside a hundred; "
-            "batching: drawing several people's pictures together."
-        ),
-    ] = Bench.MACHINE,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="gpu: a small model on the CPU, to see it work.")] = False,
-    orders: Annotated[int | None, typer.Option(min=1, help="trace: how many orders a day.", show_default=False)] = None,
-    times: Annotated[
-        Path | None, typer.Option(help="trace: what `bench --json` found on your machine.", show_default=False)
-    ] = None,
-) -> None:
-    """Measure this machine: start, memory, answers under load, overhead, pictures per second. Or drill the bot."""
-    if what is Bench.FAIRNESS:
-        from bot.bench_fairness.bench import run as compare
-
-        if not compare(json=as_json):
-            raise typer.Exit(1)
-        return
-    if what is Bench.TRACE:
-        from bot.bench_trace.bench import run as plan
-        from bot.bench_trace.times import read
-
-        plan(json=as_json, orders=orders, times=None if times is None else read(times))
-        return
-    settings = _load(config)
-    _log(settings, level="error")
-    if what is Bench.DRILLS:
-        from bot.drills.bench import run as drill
-
-        if not drill(json=as_json):
-            raise typer.Exit(1)
-        return
-    if what is Bench.STORAGE:
-        from bot.bench_storage.bench import run as fill
-
-        if not fill(settings, json=as_json):
-            raise typer.Exit(1)
-        return
-    if what is Bench.GPU:
-        from bot.bench_gpu import run as measure_gpu
-
-        if not measure_gpu(settings, json=as_json, dry_run=dry_run):
-            raise typer.Exit(1)
-        return
-    if what is Bench.BATCHING:
-        from bot.bench_batching.bench import run as measure_batching
-
-        if not measure_batching(settings, json=as_json):
-            raise typer.Exit(1)
-        return
-    from bot.bench import run
-
-    run(settings, json=as_json)
 
 
 def _tell_contents(key: str, path: Path, contents: Contents) -> None:
@@ -294,29 +211,6 @@ def _tell_contents(key: str, path: Path, contents: Contents) -> None:
             size=f"{contents.bytes / 1e6:.1f} MB",
         )
     )
-
-
-def _configured(path: Path | None) -> Config:
-    """The settings, with logs set up as they say."""
-    settings = _load(path)
-    _log(settings, level=settings.logs.level)
-    return settings
-
-
-def _load(path: Path | None) -> Config:
-    from bot.config import load_config
-
-    return load_config(path)
-
-
-def _log(settings: Config, *, level: Literal["debug", "info", "warning", "error"]) -> None:
-    from bot.config import read_token
-    from bot.logs import configure_logs
-
-    token = read_token()
-    named = ("RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-    secrets = [token.get_secret_value() if token is not None else "", *(os.environ.get(name, "") for name in named)]
-    configure_logs(level=level, format=settings.logs.format, secrets=[secret for secret in secrets if secret])
 
 
 @contextmanager

@@ -67,22 +67,22 @@ async def serve(config: Config, port: int, *, open_browser: bool) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with demonstrated(config, port) as (page, queue):
+    async with demonstrated(config, port) as (page, trouble):
         _welcome(page.url)
         if open_browser and _has_display():
             # It may take its time, or never return: nothing waits for it.
             threading.Thread(target=_open, args=(page.url,), daemon=True).start()
         ended = [asyncio.create_task(event) for event in (page.wait_closed(), stopped.wait())]
-        await asyncio.wait({queue, *ended}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({trouble, *ended}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.cancel()
-        if queue.done():
-            await queue
+        if trouble.done():
+            await trouble
 
 
 @asynccontextmanager
 async def demonstrated(config: Config, port: int) -> AsyncIterator[tuple[LivePage, asyncio.Task[None]]]:
-    """The bot at work in an in-memory server, the page of its channel, and the queue's task (see `App.working`)."""
+    """The bot at work in an in-memory server, the page of its channel, and the task of `App.working`."""
     try:
         from bot.demo_page import open_page  # simcord is an extra
     except ImportError as error:
@@ -90,9 +90,9 @@ async def demonstrated(config: Config, port: int) -> AsyncIterator[tuple[LivePag
     async with (
         open_app(config, cdn=DemoCdn) as app,
         open_page(app.client, port, topic=load_messages().say("demo.topic")) as page,
-        app.working() as queue,
+        app.working() as trouble,
     ):
-        yield page, queue
+        yield page, trouble
 
 
 def settings_of_demo(config: Config, folder: Path) -> Config:

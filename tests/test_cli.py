@@ -112,7 +112,15 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert (printed.out, printed.err) == ("", sentence + "\n")
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "migrate", "doctor", "bench", "imagine boat"])
+def test_a_bench_takes_its_options_after_its_name(limner: Limner, capsys: pytest.CaptureFixture[str]) -> None:
+    assert limner("bench", "--json", "storage") == 2
+    assert "--json and --config come after the command's name." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "demo", "migrate", "doctor", "bench", "bench gpu", "bench batching", "bench storage", "imagine boat"],
+)
 def test_bad_settings_stop_every_command_with_one_sentence(
     limner: Limner, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.cli import cli
+from bot.cli_bench import benches as bench_commands
 from bot.config_keys import list_keys
 from bot.flag_table import flag_table
 from generation.samplers import SAMPLER_NAMES
@@ -64,8 +65,10 @@ def test_every_slash_command_is_documented() -> None:
 
 def test_every_command_of_the_command_line_is_documented() -> None:
     names = [command.name or command.callback.__name__ for command in cli.registered_commands if command.callback]
+    benches = [command.callback.__name__ for command in bench_commands.registered_commands if command.callback]
     assert "doctor" in names
-    for name in names:
+    assert "gpu" in benches
+    for name in (*names, "bench", *(f"bench {bench}" for bench in benches)):
         assert f"| `python -m bot {name}" in page("operating.md")
 
 

@@ -87,6 +87,8 @@ class InstantEngine:
         self._idle.set()
         return Painted(pictures=pictures, seconds=0.01)
 
+    def expect(self, worker: str, model: ModelSpec | None) -> None: ...
+
     def cancel(self, worker: str) -> None: ...
 
 

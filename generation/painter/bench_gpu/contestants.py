@@ -14,9 +14,10 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 
 from generation.catalogue import ModelSpec
-from generation.engine.protocol import Batch, Progress, Task
+from generation.engine.protocol import Progress
 from generation.engine.settings import AttentionKernel, PainterSettings
 from generation.painter.bench_gpu.limits import synchronize
+from generation.painter.bench_gpu.recipes import batch
 from generation.painter.devices import Placement, choose_placement
 from generation.painter.models import silence_libraries
 from generation.painter.painter import Painter
@@ -70,9 +71,8 @@ class OurPainter:
         def on_progress(progress: Progress) -> None:
             on_step()
 
-        tasks = tuple(Task(job_id=number, recipe=recipe) for number, recipe in enumerate(recipes))
-        batch = Batch(tasks=tasks, model=self._model)
-        painted = self._painter.paint(batch, on_progress=on_progress, cancelled=lambda: False)
+        together = batch(self._model, recipes)
+        painted = self._painter.paint(together, on_progress=on_progress, cancelled=lambda: False)
         return [Image.open(BytesIO(picture.png)) for picture in painted.pictures]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from generation.engine.settings import PainterSettings
 
@@ -12,28 +13,31 @@ from generation.engine.settings import PainterSettings
 class Plan:
     """`size` is a key of `SIZES`; `variants` are of `VARIANTS`, those that paint single pictures.
 
-    `batches` are how many pictures are tried at once, painted by `batch_variant`. Of each speed the median of `rounds`
-    is taken, after one to warm up. Distances are measured on the embedded model, whose weights are at `pocket`, for
-    each of `distance_variants`. `cold_starts`: whether fresh processes are timed, painting by `batch_variant`.
-    `needs_gpu`: whether to refuse to measure where there is none. `shorten` divides the steps, where nothing is to be
-    proved.
+    `batches` are how many pictures are tried at once, painted by `batch_variant`. Rows of the best batch are painted by
+    each of `overlap_variants`, and the first picture of a fresh process by each of `cold_start_variants`. Of each speed
+    the median of `rounds` is taken, after one to warm up. Distances are measured on the embedded model, which lies in
+    the folder `pocket`, for each of `distance_variants`, and with its LoRAs at each of `lora_weights`. `needs_gpu`:
+    whether to refuse to measure where there is none. `shorten` divides the steps, where nothing is to be proved.
     """
 
     painter: PainterSettings
+    pocket: str
     size: str
     variants: tuple[str, ...]
     batches: tuple[int, ...]
     batch_variant: str
-    rounds: int
-    pocket: str
+    overlap_variants: tuple[str, ...]
+    cold_start_variants: tuple[str, ...]
     distance_variants: tuple[str, ...]
-    cold_starts: bool
+    lora_weights: tuple[float, ...]
+    rounds: int
     needs_gpu: bool
     shorten: int = 1
 
     @classmethod
     def read(cls, text: str) -> Plan:
         """From JSON."""
-        fields = json.loads(text)
-        lists = {name: tuple(fields[name]) for name in ("variants", "batches", "distance_variants")}
-        return cls(**{**fields, **lists, "painter": PainterSettings(**fields["painter"])})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()
+        }
+        return cls(**{**fields, "painter": PainterSettings(**fields["painter"])})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from generation.catalogue import ModelSpec
+from generation.engine.protocol import Batch, Task
 from generation.recipe import Recipe
 
 PROMPTS = (
@@ -32,3 +35,8 @@ def squares(model: ModelSpec, count: int, *, steps: int, guidance_scale: float |
         square(model, PROMPTS[seed % len(PROMPTS)], steps=steps, seed=seed, guidance_scale=guidance_scale)
         for seed in range(count)
     ]
+
+
+def batch(model: ModelSpec, recipes: Sequence[Recipe]) -> Batch:
+    """These pictures together, for a painter."""
+    return Batch(tasks=tuple(Task(job_id=number, recipe=recipe) for number, recipe in enumerate(recipes)), model=model)
