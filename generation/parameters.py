@@ -53,8 +53,8 @@ def parameters_text(recipe: Recipe, *, sampler: str | None = None) -> str:
 
 
 def _quoted(value: str) -> str:
-    """The WebUI quotes values that hold its own separators."""
-    return json.dumps(value, ensure_ascii=False) if re.search(r"[,:\n]", value) else value
+    """The WebUI quotes values that hold its own separators; so are those here that some take for an end of line."""
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:"]', value) or not value.isprintable() else value
 
 
 def _second_pass(recipe: Recipe) -> dict[str, object]:
@@ -93,8 +93,9 @@ def _ours(recipe: Recipe) -> dict[str, object]:
 
 def parse_parameters(text: str) -> Parameters | None:
     """None where the text has no line of settings: then it is no such text. Raises nothing."""
-    lines = text.strip().splitlines()
-    if not lines or not lines[-1].startswith(_SETTINGS):
+    # Not `splitlines`, which also splits at characters that prompts may hold.
+    lines = text.strip().replace("\r\n", "\n").split("\n")
+    if not lines[-1].startswith(_SETTINGS):
         return None
     settings = {match[1].strip(): _unquoted(match[2].strip()) for match in _PAIR.finditer(lines[-1])}
     negative_at = next((index for index, line in enumerate(lines) if line.startswith(_NEGATIVE)), len(lines) - 1)

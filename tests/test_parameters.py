@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Literal
 
@@ -12,9 +13,10 @@ from PIL import ExifTags, Image
 
 from generation.parameters import parameters_text, parse_parameters
 from generation.picture import encode_png, read_parameters, reencode
-from generation.recipe import Recipe
+from generation.recipe import Mask, Recipe, Source
 from tests.recipe_strategies import recipes
 
+LAKE = Recipe(prompt="a lake", model="pocket", width=16, height=16, seed=42, num_inference_steps=20, guidance_scale=4.5)
 WEBUI = """a castle, (detailed:1.2)
 by the sea
 Negative prompt: people,
@@ -38,6 +40,20 @@ def test_what_we_write_is_read_back(recipe: Recipe) -> None:
     assert read is not None
     assert read.settings["Seed"] == str(recipe.seed)
     assert read.settings["Size"] == f"{recipe.width}x{recipe.height}"
+
+
+@pytest.mark.parametrize("words", ["\x1e", "the\u2028boat", "a\rb", '"the" boat', "boat, red: two\nlines"])
+def test_words_are_read_back_whatever_is_in_them(words: str) -> None:
+    recipe = dataclasses.replace(
+        LAKE,
+        prompt=f"{LAKE.prompt} {words}.",
+        source=Source(digest="0" * 64, strength=0.5),
+        mask=Mask(words=words),
+    )
+    read = parse_parameters(parameters_text(recipe))
+    assert read is not None
+    assert read.prompt == recipe.prompt
+    assert read.settings["Mask"] == words
 
 
 @given(st.text())
