@@ -19,7 +19,7 @@ from bot.config import PROGRAM_FOLDER
 from bot.config_sections import SQLITE
 from bot.drills import payloads
 from bot.drills.discord_server import DiscordServer, discord_server, until
-from bot.drills.painter import BATCHES
+from bot.drills.painter import BATCHES, LET_GO
 from storage.migrations import migrate
 from storage.storage import Storage, open_storage
 
@@ -103,12 +103,21 @@ class House:
     def _batches(self) -> Path:
         return self.folder / "batches"
 
+    @property
+    def _let_go(self) -> Path:
+        return self.folder / "let_go"
+
+    def let_go(self) -> None:
+        """Let jobs with the word `held` be drawn, now and from now on."""
+        self._let_go.touch()
+
     def start(self) -> None:
         """Start the bot; returns at once."""
         environment = {
             "DISCORD_TOKEN": payloads.TOKEN,
             "LIMNER_DISCORD__API_URL": self.discord.url,
             BATCHES: str(self._batches),
+            LET_GO: str(self._let_go),
         }
         with self.log.open("a") as log:
             self.bot = subprocess.Popen(

@@ -1,7 +1,8 @@
 """A painter that costs next to nothing, for real worker processes: one colour a picture, and every misfortune.
 
 Words in the prompt ask for more: `slow` (a tenth of a second a step), `hang` (no step ever ends), `huge` (more than the
-memory holds, alone or with others), `freeze` (the whole process stops), `noise` (a picture that no PNG makes small).
+memory holds, alone or with others), `freeze` (the whole process stops), `noise` (a picture that no PNG makes small),
+`held` (no step ends before there is the file that the drill's house lets go with).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ STEP_SECONDS, SLOW_SECONDS = 0.002, 0.1
 PREVIEW_SIZE = (16, 16)
 # The variable that names a file in which each batch is noted: a line with its jobs, before anything goes wrong.
 BATCHES = "DRILL_BATCHES"
+# The variable that names the file which lets go what is held.
+LET_GO = "DRILL_LET_GO"
 
 
 class DrillPainter:
@@ -55,6 +58,9 @@ class DrillPainter:
                 os.kill(os.getpid(), signal.SIGSTOP)
             while "hang" in words:
                 time.sleep(1)
+            while "held" in words and not Path(os.environ[LET_GO]).exists():
+                time.sleep(SLOW_SECONDS)
+                on_progress(Progress(step=step - 1, steps=steps))
             if cancelled():
                 raise PaintingCancelled
             shown = self._preview_every and step % self._preview_every == 0

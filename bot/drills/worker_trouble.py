@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.drills.house import open_house
+from bot.drills.house import House, open_house
 from bot.drills.people import People
-from bot.drills.settled import settled
+from bot.drills.settled import ORDER_SECONDS, settled
 from bot.drills.verdict import Verdict
 from generation.errors import OutOfMemory, WorkerLost
 
@@ -32,11 +32,13 @@ async def _one_bad_job(folder: Path, word: str, *, expected: str, splits: bool =
     async with open_house(folder, hang_seconds=HANG_SECONDS) as house:
         await house.started()
         people = People(house.discord, random.Random(0), count=MEMBERS)
-        # While the first is drawn the others come together, of one size: they are one batch then.
-        await people.order("a slow boat --n 1 --steps 10", member=0)
+        # While the first is held the others come together, of one size: they are one batch then.
+        await people.order("a held boat --n 1 --steps 10", member=0)
         for member in range(1, NEIGHBOURS + 1):
             await people.order("a boat --n 1 --steps 5", member=member)
         bad = await people.order(f"a {word} boat --n 1 --steps 5", member=NEIGHBOURS + 1)
+        await house.must(lambda: _on_their_way(house) == NEIGHBOURS + 2, ORDER_SECONDS)
+        house.let_go()
         verdict = await settled(house)
         assert bad is not None
         async with house.storage() as storage:
@@ -48,6 +50,11 @@ async def _one_bad_job(folder: Path, word: str, *, expected: str, splits: bool =
             if account.job.error != error:
                 verdict.lose(f"job {account.job.id} ended with {account.job.error}, not {error}")
         return verdict
+
+
+def _on_their_way(house: House) -> int:
+    """How many jobs were said to be on their way: those are in the queue."""
+    return sum(len(message.cancellable) for message in house.discord.state.public())
 
 
 def _look_for_a_split(verdict: Verdict, batches: Sequence[Sequence[int]], bad: int) -> None:
