@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import psutil
 
 from generation.catalogue import ModelSpec
-from generation.clock import SystemClock
+from generation.clock import Clock, SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Batch, Task
 from generation.engine.settings import EngineSettings, PainterSettings
@@ -46,13 +46,17 @@ def batch(*prompts: str, steps: int = 4, model: ModelSpec = MODEL) -> Batch:
 
 @contextlib.asynccontextmanager
 async def local_engine(
-    devices: Sequence[str] = ("cpu",), *, settings: EngineSettings = QUICK, preload: ModelSpec | None = None
+    devices: Sequence[str] = ("cpu",),
+    *,
+    settings: EngineSettings = QUICK,
+    preload: ModelSpec | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[LocalEngine]:
     """A started engine that is closed at the end, whatever happens."""
     engine = LocalEngine(
         [PainterSettings(device=device) for device in devices],
         instance="here",
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         settings=settings,
         preload=preload,
     )
@@ -65,9 +69,12 @@ async def local_engine(
 
 def children() -> list[int]:
     """The worker processes of this test process."""
-    return [
-        child.pid for child in psutil.Process(os.getpid()).children() if "generation.engine.worker" in child.cmdline()
-    ]
+    found = []
+    for child in psutil.Process(os.getpid()).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # another test's, gone in this moment
+            if "generation.engine.worker" in child.cmdline():
+                found.append(child.pid)
+    return found
 
 
 async def until(condition: Callable[[], bool]) -> None:

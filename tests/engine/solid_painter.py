@@ -2,7 +2,8 @@
 
 What it does is asked for by words in the prompt: a colour's name, `slow:0.1` (seconds a step), `crash` (the process is
 killed), `crash-until:PATH` (unless the file is there; makes it), `memory`, `host-memory`, `raise`, `cuda`,
-`unavailable`, `hang` (no step ever ends), `note:PATH` (writes its process id and the jobs to the file as it begins).
+`unavailable`, `hang` (no step ever ends), `note:PATH` (writes its process id and the jobs to the file as it begins),
+`hold:PATH` (the first step ends, and no other before the file is there, or the batch is cancelled).
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class SolidPainter:
         for step in range(1, steps + 1):
             _misfortune(wishes)
             time.sleep(float(wishes.get("slow", 0)))
+            while step > 1 and "hold" in wishes and not (Path(wishes["hold"]).exists() or cancelled()):
+                time.sleep(0.01)
             if cancelled():
                 raise PaintingCancelled
             previews = tuple(f"{task.recipe.prompt} {step}".encode() for task in batch.tasks)

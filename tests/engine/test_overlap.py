@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from generation.clock import SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Painted, Progress, WorkerState
 from generation.errors import PaintingCancelled, PaintingFailed, WorkerLost
@@ -30,11 +31,22 @@ async def engine() -> AsyncIterator[LocalEngine]:
         yield engine
 
 
-async def begun(engine: LocalEngine, prompt: str) -> asyncio.Task[Painted]:
+class MovableClock(SystemClock):
+    """The machine's clock, moved forward by hand."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+async def begun(
+    engine: LocalEngine, prompt: str, on_progress: Callable[[Progress], None] = ignore
+) -> asyncio.Task[Painted]:
     """A batch that was given to the one worker, as soon as that was idle."""
     async with asyncio.timeout(SOON):
         worker = await engine.idle()
-    painting = asyncio.create_task(engine.paint(worker, batch(prompt), ignore))
+    painting = asyncio.create_task(engine.paint(worker, batch(prompt), on_progress))
     await asyncio.sleep(0)  # it runs as far as the worker
     return painting
 
@@ -75,7 +87,7 @@ async def test_what_goes_wrong_at_the_end_is_told_of_its_own_batch(engine: Local
 
 async def test_a_cancel_is_for_the_one_that_was_begun_last(engine: LocalEngine, tmp_path: Path) -> None:
     first = await begun(engine, f"red wait:{tmp_path}/go")
-    second = await begun(engine, "blue slow:0.05")
+    second = await begun(engine, f"blue hold:{tmp_path}/never")
     engine.cancel("here/cpu")
     with pytest.raises(PaintingCancelled):
         await soon(second)
@@ -120,11 +132,15 @@ async def test_both_batches_are_lost_with_their_process(engine: LocalEngine, tmp
 
 @pytest.mark.crash
 async def test_an_end_that_hangs_is_noticed_while_others_go_on() -> None:
-    settings = dataclasses.replace(OVERLAPPING, hang_seconds=10.0)  # a starved machine may take some for any step
-    async with asyncio.timeout(SOON), local_engine(settings=settings) as engine:
+    clock = MovableClock()
+
+    def wait_longer(progress: Progress) -> None:
+        clock.ahead += 0.6 * OVERLAPPING.hang_seconds  # less than that since the last step, and more since the first's
+
+    async with asyncio.timeout(SOON), local_engine(settings=OVERLAPPING, clock=clock) as engine:
         first = await begun(engine, "red end-hang")
-        second = await begun(engine, "blue slow:0.05")
-        with pytest.raises(WorkerLost):
+        second = await begun(engine, "blue slow:0.05", wait_longer)
+        with pytest.raises(WorkerLost, match="no sign in time"):
             await soon(first)
-        with pytest.raises(WorkerLost):
+        with pytest.raises(WorkerLost, match="no sign in time"):
             await soon(second)
