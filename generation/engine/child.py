@@ -97,6 +97,7 @@ class ChildProcess:
             await asyncio.sleep(REAP_EVERY)
         await asyncio.wait({self._relay}, timeout=LAST_OUTPUT_SECONDS)
         self._relay.cancel()
+        await asyncio.wait({self._relay})
         return " | ".join([_how_it_ended(self._process.returncode), *self._said])
 
     async def _relay_output(self) -> None:
@@ -107,13 +108,15 @@ class ChildProcess:
         )
         rest = ""
         with contextlib.closing(transport):
-            while chunk := await reader.read(1 << 16):
-                *lines, rest = (rest + chunk.decode(errors="replace")).splitlines(keepends=True)
-                if rest.endswith(("\n", "\r")) or len(rest) > 1 << 16:
-                    lines, rest = [*lines, rest], ""
-                for line in lines:
-                    self._hear(line)
-            self._hear(rest)  # a process that dies may not come to the end of its line
+            try:
+                while chunk := await reader.read(1 << 16):
+                    *lines, rest = (rest + chunk.decode(errors="replace")).splitlines(keepends=True)
+                    if rest.endswith(("\n", "\r")) or len(rest) > 1 << 16:
+                        lines, rest = [*lines, rest], ""
+                    for line in lines:
+                        self._hear(line)
+            finally:
+                self._hear(rest)  # a process that dies may not come to the end of its line
 
     def _hear(self, line: str) -> None:
         if line := line.strip():

@@ -183,6 +183,7 @@ class WorkerProcess:
             )
             worth_another = await self._listen(life)
         finally:
+            self._become(WorkerState.STARTING)  # idle or not, from here on it takes nothing
             ending = await life.bury()
             self._life = None
             self.last_words = " | ".join(filter(None, [self.last_words, ending]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,9 @@ class SolidPainter:
             raise ModelUnavailable(name="nowhere", reason="no such device")
         if settings.device == "broken":
             os.kill(os.getpid(), signal.SIGKILL)
-        if settings.device == "stammering":
+        if settings.device.startswith("stammering"):
+            if settings.device == "stammering-with-heir":
+                subprocess.Popen(["sleep", "5"])  # which could go on with the line
             os.write(1, b"out of ink")  # and no end of the line
             os._exit(7)
         self.device = settings.device.replace("auto", "mps")

@@ -197,9 +197,10 @@ async def test_an_engine_whose_processes_always_die_is_dead() -> None:
         assert engine.workers()[0].restarts == 2
 
 
-async def test_what_a_process_said_last_is_told_though_its_line_has_no_end() -> None:
+@pytest.mark.parametrize("device", ["stammering", "stammering-with-heir"])
+async def test_what_a_process_said_last_is_told_though_its_line_has_no_end(device: str) -> None:
     settings = dataclasses.replace(QUICK, max_deaths=1)
-    async with asyncio.timeout(SOON), local_engine(["stammering"], settings=settings) as engine:
+    async with asyncio.timeout(SOON), local_engine([device], settings=settings) as engine:
         with pytest.raises(EngineDead, match=r"exit status 7 \| out of ink"):
             await engine.idle()
 
