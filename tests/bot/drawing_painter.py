@@ -2,8 +2,9 @@
 
 A picture is a colour that its seed decides, or its source moved towards that colour by its strength; around a source in
 a frame, and where a mask is white, it is that colour alone (what is named by words stands in the left half). It carries
-its recipe as a real one does. Words in the prompt ask for more: `slow` (a fifth of a second a step), `crash` (the
-process dies), `broken` (painting fails), `noise` (a picture that no PNG makes small).
+its recipe as a real one does. Words in the prompt ask for more: `slow` (a fifth of a second a step), `held:PATH` (the
+first step is not the last one before that file is there), `crash` (the process dies), `broken` (painting fails),
+`noise` (a picture that no PNG makes small).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
 
@@ -25,6 +27,7 @@ from generation.picture import encode_png, open_picture
 
 PREVIEW_SIZE = (16, 16)
 SLOW_SECONDS = 0.2
+HELD_SECONDS = 0.02  # between two looks whether what is held may go on
 
 
 class DrawingPainter:
@@ -52,7 +55,16 @@ class DrawingPainter:
                 raise PaintingCancelled
             previews = tuple(_preview(task, step) for task in batch.tasks)
             on_progress(Progress(step=step, steps=steps, previews=previews))
+            while any(_holds(word) for word in words):
+                time.sleep(HELD_SECONDS)
+                if cancelled():
+                    raise PaintingCancelled
         return Painted(pictures=tuple(_picture(task) for task in batch.tasks), seconds=time.perf_counter() - started)
+
+
+def _holds(word: str) -> bool:
+    name, _, path = word.partition(":")
+    return name == "held" and not Path(path).exists()
 
 
 def _colour(seed: int) -> tuple[int, int, int]:

@@ -143,8 +143,8 @@ async def test_nobody_is_the_owner_while_discord_does_not_say(world: World) -> N
 
 
 async def test_the_owner_sees_how_it_stands(world: World) -> None:
-    message = await world.imagine("slow boat --n 1 --steps 20")
-    await world.until(lambda: "%" in world.now(message).content)
+    message = await world.imagine(f"{world.held} boat --n 1 --steps 20")
+    await world.begun(message)
     told = await admin(world, "status")
     assert "Connected to Discord; servers: 1." in told
     assert "Waiting: 0 fast and 0 relaxed jobs, of which 0 are paused. Being drawn: 1." in told
@@ -152,15 +152,17 @@ async def test_the_owner_sees_how_it_stands(world: World) -> None:
     assert f"`{worker.name}`: drawing · `{worker.device}`" in told
     assert "GB." in told
     assert "Drained" not in told
+    world.let_go()
     await world.finished(message)
 
 
 async def test_a_drained_bot_takes_orders_ends_what_it_draws_and_starts_nothing(world: World) -> None:
-    drawing = await world.imagine("slow boat --n 1 --steps 10")
-    await world.until(lambda: "%" in world.now(drawing).content)
+    drawing = await world.imagine(f"{world.held} boat --n 1 --steps 10")
+    await world.begun(drawing)
     assert "Jobs being drawn now: 1." in await admin(world, "drain")
     waiting = await world.imagine("tower --n 1 --steps 2")
     assert "paused" in world.now(waiting).content
+    world.let_go()
     await world.finished(drawing)
     await asyncio.sleep(0.3)
     assert (world.app.services.dispatcher.running(), world.app.services.dispatcher.depth()) == (0, 1)
@@ -179,8 +181,8 @@ async def test_a_drained_bot_draws_again_after_a_restart(world: World) -> None:
 
 
 async def test_styles_and_loras_are_read_anew_while_jobs_run(world: World) -> None:
-    drawing = await world.imagine("slow boat --n 1 --steps 10 --style ink --lora neon")
-    await world.until(lambda: "%" in world.now(drawing).content)
+    drawing = await world.imagine(f"{world.held} boat --n 1 --steps 10 --style ink --lora neon")
+    await world.begun(drawing)
     (world.folder / "styles.toml").write_text(FOG)
     shutil.copy(PROGRAM_FOLDER / "generation/pocket/loras/blueprint.safetensors", world.folder / "loras")
     (world.folder / "loras" / "broken.safetensors").write_bytes(b"not at all")
@@ -190,6 +192,7 @@ async def test_styles_and_loras_are_read_anew_while_jobs_run(world: World) -> No
     assert "1 style · new: `fog` · gone: `ink`" in told
     assert "2 LoRAs · new: `blueprint`" in told
     assert "Left out: `broken`" in told
+    world.let_go()
     await world.finished(drawing)
     again = await world.drawn("boat --n 1 --steps 2 --style fog --lora blueprint")
     job = await world.app.services.storage.jobs.get(2)

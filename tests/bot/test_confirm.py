@@ -86,7 +86,7 @@ async def test_one_press_draws_them_all_each_with_a_message_of_its_own(world: Wo
 
 
 async def test_each_job_shows_its_place_and_can_be_cancelled_by_itself(world: World) -> None:
-    await answer(world, await asked(world, "a slow {red, blue} boat --n 1 --steps 60"), "Draw 2 jobs")
+    await answer(world, await asked(world, f"a {world.held} {{red, blue}} boat --n 1 --steps 60"), "Draw 2 jobs")
     await world.until(lambda: len(world.messages()) == 2)
     second = world.messages()[1]
     await world.press(second, "Cancel")
@@ -96,8 +96,10 @@ async def test_each_job_shows_its_place_and_can_be_cancelled_by_itself(world: Wo
 
 async def test_a_second_press_draws_nothing_more(world: World) -> None:
     question = await asked(world, BOATS)
+    world.clock.stopped_at = world.clock.monotonic()  # a busy machine shall not make it two slow clicks
     await answer(world, question, "Draw 4 jobs")
     assert "You pressed that button twice" in private(await answer(world, question, "Draw 4 jobs", pause=0))
+    world.clock.stopped_at = None
     assert "answered already" in refusal(await answer(world, question, "Draw 4 jobs"))
     assert "answered already" in refusal(await answer(world, question, "Cancel"))
     assert len(await jobs(world)) == 4
@@ -172,8 +174,8 @@ async def test_a_price_that_changed_is_not_charged(world: World) -> None:
 async def test_more_jobs_than_a_member_may_have_are_refused_at_once(world: World) -> None:
     assert "That would be 11 jobs, and you may have 10 at a time (0 of yours" in await world.refused("a boat --r 11")
     assert "make 42 jobs; 40 at a time" in await world.refused("a {red, blue} boat --r 21")
-    question = await asked(world, "a slow boat --n 1 --steps 9 --r 10")
-    await world.imagine("a slow house --n 1 --steps 9")
+    question = await asked(world, "a boat --n 1 --steps 9 --r 10")
+    await world.imagine(f"a {world.held} house --n 1 --steps 9")
     assert "That would be 10 jobs" in refusal(await answer(world, question, "Draw 10 jobs"))
     assert len(await jobs(world)) == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import discord
 import pytest
 from simcord.actors import MemberActor
@@ -9,7 +11,7 @@ from simcord.results import InteractionResult
 
 from generation.job import JobStatus
 from storage.images import Image
-from tests.bot.world import World, buttons, custom_ids, labels, private, public
+from tests.bot.world import PATIENCE, World, buttons, custom_ids, labels, private, public
 
 GRID = ["U1", "U2", "U3", "U4", "🔄", "V1", "V2", "V3", "V4", "📋", "🗑️"]
 
@@ -52,11 +54,9 @@ async def picked(world: World, grid: discord.Message, label: str, *, by: MemberA
 
 async def remembered(world: World, job_id: int, count: int) -> None:
     """Wait until so many messages with pictures of the job are known."""
-    for _ in range(500):
-        if len(await world.app.services.storage.showings.of_job(job_id)) == count:
-            return
-        await world.until(lambda: True)
-    raise AssertionError("not remembered")
+    async with asyncio.timeout(PATIENCE):
+        while len(await world.app.services.storage.showings.of_job(job_id)) != count:  # noqa: ASYNC110 – nothing to wait on
+            await asyncio.sleep(0.02)
 
 
 async def test_the_owner_is_asked_and_then_nothing_is_left_of_the_picture(world: World) -> None:
@@ -371,7 +371,7 @@ async def test_remove_takes_a_whole_grid_and_refuses_what_is_not_ours_or_not_ove
 
     note = await world.stranger.send(world.channel, "mine")
     assert "no message of mine" in private(await world.moderator.context_menu(world.channel, "Remove", note))
-    running = await world.imagine("a slow boat --steps 60 --n 1")
+    running = await world.imagine(f"a {world.held} boat --steps 60 --n 1")
     assert "Cancel it first" in private(await world.moderator.context_menu(world.channel, "Remove", running))
     await world.press(running, "Cancel")
     await world.until(lambda: "Cancelled" in world.now(running).content)
@@ -404,9 +404,10 @@ async def test_a_picture_whose_file_is_gone_can_be_deleted_too(world: World) -> 
 
 async def test_a_queued_variation_of_a_deleted_picture_is_still_drawn(world: World) -> None:
     first = await world.drawn("a boat --n 1")
-    await world.imagine("a slow boat --steps 30", by=world.stranger)
+    await world.begun(await world.imagine(f"a {world.held} boat --steps 30", by=world.stranger))
     waiting = public(await world.press(first, "Vary (Subtle)", by=world.stranger))
     await delete(world, first)
+    world.let_go()
     await world.finished(waiting)
     job = await world.app.services.storage.jobs.get(3)
     assert job is not None

@@ -14,23 +14,25 @@ from generation.picture import read_recipe
 from tests.bot.world import SETTINGS, World, labels, open_world, private, public
 
 
-async def test_an_order_becomes_a_grid_of_four(world: World) -> None:
-    message = await world.imagine("a red boat on the sea --ar 3:2 --seed 7 --style ink")
-    assert "Queued" in message.content
-    assert "4 credits" in message.content
-    assert labels(message) == ["Cancel"]
+async def test_an_order_becomes_a_grid_of_four(tmp_path: Path) -> None:
+    async with open_world(tmp_path, working=False) as world:
+        message = await world.imagine("a red boat on the sea --ar 3:2 --seed 7 --style ink")
+        assert "Queued" in message.content
+        assert "4 credits" in message.content
+        assert labels(message) == ["Cancel"]
 
-    message = await world.finished(message)
-    assert "`a red boat on the sea --ar 3:2 --seed 7 --style ink`" in message.content
-    assert "seed 7" in message.content
-    assert "96 credits left" in message.content
-    assert labels(message) == ["U1", "U2", "U3", "U4", "🔄", "V1", "V2", "V3", "V4", "📋", "🗑️"]
-    with Image.open(io.BytesIO(world.bytes_of(message))) as grid:
-        assert grid.format == "PNG"
-        assert f"{grid.width // 2}×{grid.height // 2}" in message.content
-    assert world.messages() == [message]
-    await world.all_told()
-    assert await world.credits() == 96
+        await world.work()
+        message = await world.finished(message)
+        assert "`a red boat on the sea --ar 3:2 --seed 7 --style ink`" in message.content
+        assert "seed 7" in message.content
+        assert "96 credits left" in message.content
+        assert labels(message) == ["U1", "U2", "U3", "U4", "🔄", "V1", "V2", "V3", "V4", "📋", "🗑️"]
+        with Image.open(io.BytesIO(world.bytes_of(message))) as grid:
+            assert grid.format == "PNG"
+            assert f"{grid.width // 2}×{grid.height // 2}" in message.content
+        assert world.messages() == [message]
+        await world.all_told()
+        assert await world.credits() == 96
 
 
 async def test_options_and_flags_fill_the_same_fields(world: World) -> None:
@@ -63,8 +65,8 @@ async def test_a_single_picture_is_its_stored_file_with_its_own_buttons(world: W
 
 
 async def test_a_preview_with_percent_comes_before_the_pictures(world: World) -> None:
-    message = await world.imagine("a slow boat --steps 40")
-    await world.until(lambda: "%" in world.now(message).content)
+    message = await world.imagine(f"a {world.held} boat --steps 40")
+    await world.begun(message)
     assert world.now(message).attachments[0].filename == "preview.jpg"
     with Image.open(io.BytesIO(world.bytes_of(world.now(message)))) as preview:
         assert preview.format == "JPEG"
@@ -72,7 +74,7 @@ async def test_a_preview_with_percent_comes_before_the_pictures(world: World) ->
 
 
 async def test_who_waits_is_told_their_place(world: World) -> None:
-    await world.imagine("a slow boat --steps 60")
+    await world.begun(await world.imagine(f"a {world.held} boat --steps 60"))
     second = await world.imagine("a house --steps 9", by=world.stranger)
     third = await world.imagine("a tree --steps 8")
     assert "you are next" in second.content or "number" in second.content
@@ -156,7 +158,7 @@ async def test_moderators_are_not_limited_and_not_told_what_is_left(world: World
 
 async def test_no_more_jobs_at_once_than_allowed(world: World) -> None:
     for _ in range(10):
-        await world.imagine("a slow boat --n 1")
+        await world.imagine(f"a {world.held} boat --n 1")
     assert "10 of 10" in await world.refused("a boat")
     await world.imagine("a boat", by=world.stranger)
 
@@ -222,12 +224,12 @@ async def test_autocomplete_reaches_beyond_the_first_25_and_keeps_the_weight(wor
 
 
 async def test_queue_lists_ones_own_jobs_and_cancels_them(world: World) -> None:
-    await world.imagine("a slow boat --steps 60")
+    await world.begun(await world.imagine(f"a boat {world.held} --steps 60"))
     await world.imagine("a house --steps 59")
     await world.imagine("a tree", by=world.stranger)
     result = await world.member.slash(world.channel, "queue")
     listed = private(result)
-    assert "a slow boat" in listed
+    assert "a boat" in listed
     assert "a house" in listed
     assert "a tree" not in listed
     assert result.response is not None

@@ -16,7 +16,7 @@ from simcord.results import InteractionResult
 
 from bot.commands import moderate_log
 from storage.moderator_log import Deed
-from tests.bot.world import MODERATOR, World, custom_ids, labels, private
+from tests.bot.world import MODERATOR, PATIENCE, World, custom_ids, labels, private
 
 
 async def fill(world: World, count: int, *, start: int = 1, guild_id: int | None = None) -> None:
@@ -187,6 +187,7 @@ async def test_what_limner_did_is_told_in_the_channel_and_mentions_nobody(world:
     notices = world.app.services.notices
     details = {"word": "@everyone", "prompt": f"a `{world.member.mention}`"}
     await notices.tell(world.guild.id, "words.refused", about=world.member.id, details=details)
+    await world.until(lambda: not notices._tasks)
     assert "Everybody can read" in private(await log(world, post=world.channel))
     said = private(await log(world, post=channel))
     assert f"<#{channel.id}>" in said
@@ -248,7 +249,7 @@ async def test_what_waits_is_posted_or_given_up_before_storage_closes(
         await post(*about)
 
     monkeypatch.setattr(notices, "_post", slow)
-    monkeypatch.setattr("bot.app.NOTICES_SECONDS", 0.3 if held else 5.0)
+    monkeypatch.setattr("bot.app.NOTICES_SECONDS", 0.3 if held else PATIENCE)
     notices._post_soon(
         world.guild.id, Deed(moderator_id=None, action="words.refused", target_id=world.member.id, details={})
     )

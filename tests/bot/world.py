@@ -86,6 +86,19 @@ class World:
     running: AsyncExitStack
     engine_settings: EngineSettings
 
+    @property
+    def held(self) -> str:
+        """A word for prompts: what has it is begun, and then not done before `let_go`."""
+        return f"held:{self.folder / 'let_go'}"
+
+    def let_go(self) -> None:
+        """Let what is held be drawn to its end, now and from now on."""
+        (self.folder / "let_go").touch()
+
+    async def begun(self, message: discord.Message) -> None:
+        """Wait until a job is being drawn, and its message says so in percent."""
+        await self.until(lambda: "%" in self.now(message).content, about=lambda: self.now(message).content)
+
     async def imagine(self, prompt: str, *, by: MemberActor | None = None, **options: object) -> discord.Message:
         """Order, and the status message as it is at once."""
         result = await (by or self.member).slash(self.channel, "imagine", prompt=prompt, **options)
@@ -145,8 +158,9 @@ class World:
 
     async def all_told(self) -> None:
         """Wait until the end of every job that has ended is noted as delivered."""
-        while await self.app.services.storage.jobs.undelivered():  # noqa: ASYNC110 – there is nothing to wait on
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while await self.app.services.storage.jobs.undelivered():  # noqa: ASYNC110 – there is nothing to wait on
+                await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End the bot in good order; Discord stays."""
@@ -163,6 +177,10 @@ class World:
             )
         )
         await self.env.restart_bot(self.app.client)
+        await self.work()
+
+    async def work(self) -> None:
+        """Begin to draw and to deliver, where that did not begin with the world."""
         await self.running.enter_async_context(self.app.working())
 
     async def restart(self) -> None:
@@ -210,7 +228,7 @@ async def open_world(
             engine_settings=engine_settings,
         )
         if working:
-            await running.enter_async_context(app.working())
+            await world.work()
         try:
             yield world
         finally:
