@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from generation.clock import Clock
 from generation.engine.frames import End, FromParent, FromWorker, encode, read_frame
+from generation.engine.worker import LEFT_TO_PARENT
 from generation.environment import without_secrets
 
 ROOT = Path(__file__).parent.parent.parent  # where the packages lie: the child shall import these and no others
@@ -54,7 +56,7 @@ class ChildProcess:
         command += ["--socket", str(theirs.fileno()), "--parent", str(os.getpid())]
         command += ["--name", name, "--painter", painter]
         search_path = [str(ROOT), os.getenv("PYTHONPATH", "")]
-        with contextlib.ExitStack() as on_failure, theirs:
+        with contextlib.ExitStack() as on_failure, theirs, _blocked(LEFT_TO_PARENT):
             on_failure.callback(ours.close)
             process = subprocess.Popen(
                 command,
@@ -122,6 +124,16 @@ class ChildProcess:
         if line := line.strip():
             self._said.append(line)
             self._log.info("worker_output", line=line)
+
+
+@contextlib.contextmanager
+def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """For this thread, and for the processes that it begins meanwhile, until they say otherwise."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _how_it_ended(status: int) -> str:

@@ -49,6 +49,9 @@ from generation.engine.settings import PainterSettings
 from generation.errors import LimnerError, ModelUnavailable, OutOfMemory, PaintingFailed
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# From a terminal or a service manager, and meant for the whole program. They are blocked when a worker is begun, so
+# that none meets it before it can ignore them.
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Worker:
@@ -210,8 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", required=True, help="the worker's name, for logs and process lists")
     parser.add_argument("--painter", required=True, help="module:class of the painter")
     options = parser.parse_args(arguments)
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for ignored in LEFT_TO_PARENT:
         signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)
     _die_with_parent(options.parent)
     os.set_inheritable(options.socket, False)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its hints on import are for programmers
