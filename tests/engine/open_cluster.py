@@ -9,12 +9,13 @@ import sys
 
 from ray.cluster_utils import Cluster
 
-from tests.engine.ray_clusters import SMALL
+from tests.engine.ray_clusters import LONG, SMALL
 
 
 def main() -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SMALL})
+    cluster = Cluster()
     try:
+        cluster._wait_for_node(cluster.add_node(wait=False, num_cpus=0, **SMALL), timeout=LONG)
         print(cluster.address, flush=True)  # noqa: T201
         sys.stdin.read()
     finally:

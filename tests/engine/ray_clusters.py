@@ -103,6 +103,7 @@ def _cluster() -> Iterator[TestCluster]:
         "RAY_AUTH_TOKEN": TOKEN,
         "RAY_TMPDIR": str(folder),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_gcs_server_port_wait_time_s": str(LONG),
         # What Ray does on systems where it makes no clusters: this machine is its loopback address, not an outward one.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
