@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from generation.catalogue import Catalogue, LoraSpec, ModelSpec
-from generation.clock import SystemClock
+from generation.clock import Clock, SystemClock
 from generation.job import Job, JobKind, JobStatus, NewJob
 from generation.queue.dispatcher import Dispatcher, JobProgress, QueueSettings
 from generation.recipe import Recipe, Source
@@ -108,12 +108,16 @@ def new_bench(
     *workers: str,
     settings: QueueSettings = QUICK,
     store: MemoryStore | None = None,
+    clock: Clock | None = None,
     safety: SafetyPolicy | None = None,
     instance: str = "here",
     shared: bool = False,
 ) -> Bench:
-    """Everything made, nothing started. `shared`: another bench has the same store."""
-    clock = SystemClock()
+    """Everything made, nothing started. `shared`: another bench has the same store.
+
+    With a `clock` that stands, no lease runs out before the test moves it.
+    """
+    clock = clock or SystemClock()
     store = store or MemoryStore(clock)
     engine = ScriptedEngine(*(workers or (f"{instance}/cpu",)))
     ear = Ear()

@@ -53,7 +53,7 @@ async def house(folder: Path, devices: tuple[str, ...] = ("cpu",), *, grace: flo
     database = f"sqlite+aiosqlite:///{folder / 'limner.sqlite3'}"
     await asyncio.to_thread(migrate, database)
     async with (
-        asyncio.timeout(60),
+        asyncio.timeout(300),
         open_storage(database=database, files=folder / "files") as storage,
         local_engine(devices, settings=QUICK) as engine,
     ):
@@ -75,12 +75,15 @@ async def house(folder: Path, devices: tuple[str, ...] = ("cpu",), *, grace: flo
 
 @pytest.mark.crash
 async def test_a_job_whose_worker_is_killed_runs_again_and_is_paid_once(tmp_path: Path) -> None:
+    let_go = tmp_path / "let_go"
     async with house(tmp_path) as at:
-        job = await at.submit(order("red", f"slow:0.05 blue note:{tmp_path / 'begun'}", steps=20))
+        job = await at.submit(order("red", f"blue hold:{let_go} note:{tmp_path / 'begun'}"))
         await until(lambda: bool(at.ear.progress))
         pid = at.engine.pid("here/cpu")
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
+        await until(lambda: at.engine.pid("here/cpu") != pid)
+        let_go.touch()
         await at.end_of(job)
         assert at.ear.ends() == {job.id: JobStatus.DONE}
         assert [started.attempt for started in at.ear.started] == [1, 2]
@@ -129,7 +132,7 @@ async def test_killing_workers_at_random_loses_and_doubles_nothing(tmp_path: Pat
 
 async def test_a_cancelled_job_stops_and_gives_its_credits_back(tmp_path: Path) -> None:
     async with house(tmp_path) as at:
-        job = await at.submit(order("slow:0.05", steps=100))
+        job = await at.submit(order(f"hold:{tmp_path / 'never'}"))
         await until(lambda: bool(at.ear.progress))
         assert await at.dispatcher.cancel(job.id)
         steps = len(at.ear.progress)
@@ -141,10 +144,12 @@ async def test_a_cancelled_job_stops_and_gives_its_credits_back(tmp_path: Path) 
 
 
 async def test_a_stop_hands_back_what_runs_and_the_next_start_finishes_it(tmp_path: Path) -> None:
+    let_go = tmp_path / "let_go"
     async with house(tmp_path, grace=0.1) as at:
-        job = await at.submit(order("slow:0.02", steps=20))
+        job = await at.submit(order(f"hold:{let_go}"))
         await until(lambda: bool(at.ear.progress))
     assert children() == []
+    let_go.touch()
     async with house(tmp_path) as at:
         await at.end_of(job)
         assert at.ear.ended[0].attempt == 1

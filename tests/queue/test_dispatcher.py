@@ -13,10 +13,11 @@ from generation.clock import SystemClock
 from generation.engine.protocol import WorkerState
 from generation.errors import EngineDead, LimnerError
 from generation.job import Job, JobStatus
-from generation.queue.dispatcher import SOURCE_GONE, QueueSettings
+from generation.queue.dispatcher import SOURCE_GONE
 from generation.safety import SafetyPolicy, Verdict
 from tests.queue.bench import QUICK, Bench, at_work, new_bench, order, until
 from tests.queue.memory_store import MemoryStore
+from tests.queue.test_outlooks import Ticking
 
 DONE, FAILED, CANCELLED = JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED
 
@@ -27,7 +28,9 @@ class FilesUnwritable(LimnerError):
     key = "files_unwritable"
 
 
+# Leases are looked after ten times a second. They are as short themselves: for tests that have a clock which stands.
 BRIEF = dataclasses.replace(QUICK, lease_seconds=0.3)
+LONGER = 1.0  # than a lease of those
 
 
 class NeverRenewed(MemoryStore):
@@ -312,7 +315,7 @@ class TestTroubleWithTheStore:
 
     async def test_what_trouble_lost_sight_of_is_found_again(self) -> None:
         """The job went back to the store's queue, but the program could not learn that."""
-        bench = new_bench(settings=dataclasses.replace(QueueSettings(), lease_seconds=0.3, first_pause=0.01))
+        bench = new_bench(settings=BRIEF, clock=Ticking())
         bench.store.failures["get"] = [OSError("gone")]
         bench.store.failures["finish"] = [OSError("gone")]
         async with at_work(bench):
@@ -321,11 +324,14 @@ class TestTroubleWithTheStore:
         assert bench.ear.ends() == {job.id: DONE}
 
     async def test_a_lease_that_nothing_could_undo_runs_out_by_itself(self) -> None:
-        bench = new_bench(settings=dataclasses.replace(QueueSettings(), lease_seconds=0.3, first_pause=0.01))
+        clock = Ticking()
+        bench = new_bench(settings=BRIEF, clock=clock)
         bench.store.failures["finish"] = [OSError("gone")]
         bench.store.failures["retry"] = [OSError("gone")]
         async with at_work(bench):
             job = bench.submit(order("red"))
+            await until(lambda: not bench.store.failures["retry"] and not bench.dispatcher.running())
+            clock.seconds += LONGER
             await bench.end_of(job)
         assert bench.ear.ends() == {job.id: DONE}
         assert bench.store.jobs[job.id].attempt == 2
@@ -335,10 +341,12 @@ class TestTroubleWithTheStore:
         self, prompt: str
     ) -> None:
         safety = SafetyPolicy(threshold=0.5, action=Verdict.BLOCK, age_restricted_action=Verdict.BLOCK)
-        bench = new_bench(settings=BRIEF, store=NeverRenewed(SystemClock()), safety=safety)
+        clock = Ticking()
+        bench = new_bench(settings=BRIEF, store=NeverRenewed(clock), clock=clock, safety=safety)
         async with at_work(bench):
             job = bench.submit(order(prompt if "score" in prompt else f"{prompt} score:0.1"))
             await until(lambda: bool(bench.ear.progress))
+            clock.seconds += LONGER
             await until(lambda: bench.store.jobs[job.id].status is JobStatus.QUEUED)
             assert bench.dispatcher.depth() == 0
             bench.engine.release.set()
@@ -348,12 +356,14 @@ class TestTroubleWithTheStore:
         assert len(bench.engine.batches) == 2
 
     async def test_a_lease_that_ran_out_after_the_last_attempt_ends_the_job_once_and_stops_the_painting(self) -> None:
-        bench = new_bench(settings=BRIEF, store=NeverRenewed(SystemClock()))
+        clock = Ticking()
+        bench = new_bench(settings=BRIEF, store=NeverRenewed(clock), clock=clock)
         async with at_work(bench):
             job = bench.store.order(order("wait"))
             bench.store.jobs[job.id] = job = dataclasses.replace(job, attempt=2)
             bench.dispatcher.submit(job)
             await until(lambda: bool(bench.ear.progress))
+            clock.seconds += LONGER
             await bench.end_of(job)
             await until(lambda: not bench.dispatcher.running())
         assert errors(bench.ear.ended) == {job.id: "worker_lost"}
@@ -368,7 +378,7 @@ class TestStop:
             later = bench.submit(order("red", model="other"))
             await until(lambda: bool(bench.ear.progress))
             asyncio.get_running_loop().call_later(0.05, bench.engine.release.set)
-            await bench.dispatcher.stop(grace=5)
+            await bench.dispatcher.stop(grace=60)
         assert bench.ear.ends() == {job.id: DONE}
         assert bench.store.jobs[later.id].status is JobStatus.QUEUED
 
@@ -421,7 +431,7 @@ class TestStop:
         if drained:
             bench.dispatcher.pause(None)
             bench.submit(order("red"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             bench.start()
             await asyncio.sleep(0.05)
             bench.engine.die()
@@ -431,14 +441,20 @@ class TestStop:
 
 
 async def test_leases_are_renewed_while_a_batch_gives_no_sign() -> None:
-    bench = new_bench(settings=QueueSettings(lease_seconds=0.3))
+    clock = Ticking()
+    bench = new_bench(settings=BRIEF, clock=clock)
     async with at_work(bench):
         job = bench.submit(order("wait"))
-        await until(lambda: bench.store.renewals >= 5)
-        assert bench.store.jobs[job.id].attempt == 1
+        await until(lambda: bool(bench.ear.progress))
+        for _ in range(5):  # several times as long as a lease
+            clock.seconds += BRIEF.lease_seconds * 2 / 3
+            before = bench.store.renewals
+            await until(lambda before=before: bench.store.renewals > before)  # type: ignore[misc]
+        assert bench.store.jobs[job.id].status is JobStatus.RUNNING
         bench.engine.release.set()
         await bench.end_of(job)
     assert bench.ear.ends() == {job.id: DONE}
+    assert bench.store.jobs[job.id].attempt == 1
 
 
 async def test_nothing_spins_while_nothing_can_be_done() -> None:
@@ -457,7 +473,7 @@ async def test_nothing_spins_while_nothing_can_be_done() -> None:
 
 class TestOutlook:
     async def test_people_are_told_their_place_and_a_growing_wait(self) -> None:
-        bench = new_bench()
+        bench = new_bench(clock=Ticking())
         async with at_work(bench):
             running = bench.submit(order("wait", model="other"))
             await until(lambda: bool(bench.ear.progress))
@@ -483,7 +499,7 @@ class TestOutlook:
         assert [job.id for job in told] == [job_id for batch in bench.engine.begun for job_id in batch]
 
     async def test_waiting_times_come_from_what_was_measured(self) -> None:
-        bench = new_bench()
+        bench = new_bench(clock=Ticking())  # by which the model was loaded in no time
         async with at_work(bench):
             for _ in range(10):  # all but the first find the model at hand: 0.5 s for one picture
                 await bench.end_of(bench.submit(order("red")))

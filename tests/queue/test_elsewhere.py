@@ -15,6 +15,7 @@ from generation.job import Job, JobStatus
 from generation.queue.policy import FairQueue
 from tests.queue.bench import QUICK, Bench, at_work, new_bench, order, until
 from tests.queue.memory_store import MemoryStore
+from tests.queue.test_outlooks import Ticking
 from tests.queue.test_policy import job, worker
 
 DONE, RUNNING, CANCELLED, FAILED = JobStatus.DONE, JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED
@@ -87,7 +88,7 @@ async def test_a_cancel_here_stops_the_drawing_there(pair: tuple[Bench, Bench]) 
     here, there = pair
     here.dispatcher.pause(None)
     one = here.submit(order("wait"))
-    await until(lambda: there.dispatcher.running() == 1)
+    await until(lambda: bool(there.engine.batches))  # it is drawn there, and not only picked
     assert await here.dispatcher.cancel(one.id)
     await until(lambda: there.dispatcher.running() == 0)
     assert there.engine.cancels == ["there/cpu"]
@@ -112,11 +113,13 @@ async def test_a_job_that_comes_back_elsewhere_waits_here_again(pair: tuple[Benc
 
 
 async def test_the_jobs_of_a_program_that_died_are_drawn_by_the_other() -> None:
-    store = MemoryStore(SystemClock())
+    clock = Ticking()
+    store = MemoryStore(clock)
     brief = dataclasses.replace(COMPARING, lease_seconds=0.3)
     dead = [store.order(order("red")) for _ in range(3)]
     await store.lease([one.id for one in dead], worker="there/cpu", seconds=0.3)
-    async with at_work(new_bench(store=store, settings=brief, shared=True)) as bench:
+    async with at_work(new_bench(store=store, settings=brief, clock=clock, shared=True)) as bench:
+        clock.seconds += 1
         await bench.end_of(*dead)
     assert store.settled == {one.id: 1 for one in dead}
     assert {store.jobs[one.id].attempt for one in dead} == {2}
