@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,9 +43,15 @@ async def failed(world: World, message: discord.Message) -> discord.Message:
 async def watched(world: World, message: discord.Message, words: str) -> list[list[str]]:
     """The file names that the message shows until those words stand in it."""
     shown: list[list[str]] = []
-    while words not in world.now(message).content:
-        shown.append([attachment.filename for attachment in world.now(message).attachments])
-        await asyncio.sleep(0.01)
+
+    def over() -> bool:
+        now = world.now(message)
+        if words in now.content:
+            return True
+        shown.append([attachment.filename for attachment in now.attachments])
+        return False
+
+    await world.until(over, about=lambda: world.now(message).content)
     return shown
 
 
@@ -111,9 +116,10 @@ async def test_a_picture_goes_behind_a_spoiler_and_so_does_what_comes_of_it(tmp_
 async def test_an_age_restricted_channel_has_its_own_action(tmp_path: Path) -> None:
     async with open_world(tmp_path, settings=settings("block", "deliver"), engine_settings=GUARDED) as world:
         restrict(world)
-        message = await world.imagine("an unwanted boat slow --n 1")
-        shown = await watched(world, message, "Done in")
-        assert any(shown)  # previews too, for whatever they show may be seen here
+        message = await world.imagine(f"an unwanted boat {world.held} --n 1")
+        await world.until(lambda: world.now(message).attachments)  # previews too, for what they show may be seen here
+        world.let_go()
+        await world.finished(message)
         assert not world.now(message).attachments[0].is_spoiler()
         assert await world.app.services.storage.moderator_log.latest(world.guild.id, 1) == []
 

@@ -125,7 +125,7 @@ async def test_relaxed_orders_cost_nothing_and_say_so(world: World) -> None:
 
 
 async def test_a_relaxed_job_that_is_called_off_gives_nothing_back(world: World) -> None:
-    await world.imagine("a slow boat --steps 60", by=world.stranger)
+    world.app.services.dispatcher.pause(None)
     message = await world.imagine("a red boat --n 1 --relax")
     assert "relaxed, costs nothing" in message.content
     said = private(await world.press(message, "Cancel"))
@@ -133,7 +133,7 @@ async def test_a_relaxed_job_that_is_called_off_gives_nothing_back(world: World)
 
 
 async def test_more_relaxed_jobs_than_may_wait_are_refused(world: World) -> None:
-    await world.imagine("a slow boat --steps 60", by=world.stranger)
+    world.app.services.dispatcher.pause(None)
     for _ in range(4):
         await world.imagine("a red boat --n 1 --relax")
     assert "You may have 4 relaxed jobs at a time: 4 of yours" in await world.refused("a red boat --n 1 --relax")

@@ -18,7 +18,7 @@ from bot.orders import Customer
 from generation.job import Job, JobKind
 from generation.picture import encode_png, read_recipe
 from generation.recipe import Recipe
-from tests.bot.world import SETTINGS, World, labels, open_world, private, public
+from tests.bot.world import PATIENCE, SETTINGS, World, labels, open_world, private, public
 
 RED = (255, 0, 0)
 OURS = Recipe(
@@ -340,12 +340,12 @@ async def test_one_persons_pictures_take_turns_and_keep_nobody_else_waiting(worl
     ada, bob = (customer_with(world, member.id) for member in (world.member, world.stranger))
     uploads = world.app.services.uploads
     async with uploads.turn(ada):
-        async with asyncio.timeout(1), uploads.turn(bob):
+        async with asyncio.timeout(PATIENCE), uploads.turn(bob):
             pass
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05), uploads.turn(ada):
                 raise AssertionError
-    async with asyncio.timeout(1), uploads.turn(ada):
+    async with asyncio.timeout(PATIENCE), uploads.turn(ada):
         pass
 
 
@@ -390,7 +390,7 @@ async def test_the_menus_ask_which_picture_of_a_grid_is_meant(world: World) -> N
 
 
 async def test_what_is_still_being_drawn_is_no_picture_yet(world: World) -> None:
-    message = await world.imagine("a slow boat --steps 40")
+    message = await world.imagine(f"a boat {world.held}")
     await world.until(lambda: world.now(message).attachments)
     assert "no finished picture" in private(await menu(world, "Vary", world.now(message)))
 
