@@ -67,10 +67,10 @@ async def test_the_banned_are_told_why_and_until_when(world: World) -> None:
 async def test_a_ban_ends_by_itself(world: World) -> None:
     bans = world.app.services.storage.bans
     await bans.ban(
-        world.member.id, world.guild.id, reason="flooding", lasting=timedelta(seconds=1), by=world.moderator.id
+        world.member.id, world.guild.id, reason="flooding", lasting=timedelta(minutes=5), by=world.moderator.id
     )
     assert "banned" in await world.refused("a boat")
-    await asyncio.sleep(1)
+    world.clock.later = timedelta(minutes=5)
     await world.imagine("a boat")
     assert "not banned" in await moderate(world, "unban", user=world.member)
 
@@ -274,15 +274,14 @@ async def test_a_pause_in_another_process_is_heard_of(world: World, monkeypatch:
     rulebook, jobs = world.app.services.storage.rulebook, world.app.services.storage.jobs
     orders = world.app.services.orders
     await rulebook.pause(world.guild.id, by=world.moderator.id)  # past our own queue
-    await asyncio.sleep(0.5)
+    await world.until(lambda: world.guild.id in world.app.services.pauses._held)
     direct = Customer(user_id=world.member.id, guild_id=world.guild.id, channel_id=world.channel.id)
     monkeypatch.setattr(orders, "_rules", Rules())  # an order that was on its way at that moment
     await orders.again(direct, 1)
-    await asyncio.sleep(0.5)
+    await world.until(lambda: world.app.services.dispatcher.held_back() == 1)
     assert len(await jobs.waiting()) == 1
     await rulebook.resume(world.guild.id, by=world.moderator.id)
-    while await jobs.waiting():  # noqa: ASYNC110 – there is nothing to wait on
-        await asyncio.sleep(0.05)
+    await world.until(lambda: world.app.services.dispatcher.depth() == 0)
     assert world.now(message)
 
 

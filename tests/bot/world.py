@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import discord
@@ -57,14 +57,15 @@ stop_grace_seconds = 8
 
 @dataclass(slots=True)
 class MovableClock:
-    """The machine's clock, moved forward by hand, or stopped at a moment."""
+    """The machine's clock, moved forward by hand, or stopped at a moment. What time it is, is moved by itself."""
 
     system: SystemClock = field(default_factory=SystemClock)
+    later: timedelta = timedelta()
     ahead: float = 0.0
     stopped_at: float | None = None
 
     def now(self) -> datetime:
-        return self.system.now()
+        return self.system.now() + self.later
 
     def monotonic(self) -> float:
         return self.system.monotonic() + self.ahead if self.stopped_at is None else self.stopped_at
