@@ -20,7 +20,7 @@ from generation.engine.ray_errors import ClusterOpen, ClusterTokenRefused, Clust
 from generation.environment import without_secrets
 
 MODE = "RAY_AUTH_MODE"
-REACH_SECONDS = 10.0
+REACH_SECONDS = 30.0  # for the head to take a connection, and then to answer: it may be busy
 PATIENCE = 120.0  # for Ray to be loaded from a cold disk, and to be answered
 
 
@@ -75,7 +75,7 @@ def main(address: str) -> None:
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        _raylet().GcsClient(address=address).internal_kv_keys(b"", namespace=None, timeout=10)
+        _raylet().GcsClient(address=address).internal_kv_keys(b"", namespace=None, timeout=REACH_SECONDS)
     except AuthenticationError:
         print(Answer.REFUSED)  # noqa: T201
     except (RayError, RuntimeError, OSError) as error:
