@@ -58,22 +58,27 @@ async def on_the_way(folder: Path, *, failures: Sequence[Failure] = FAILURES) ->
     async with open_house(folder) as house:
         await house.started()
         people = People(house.discord, random.Random(0), count=len(cases), channels=len(cases))
-        await asyncio.gather(*(_case(house, people, number, *case) for number, case in enumerate(cases)))
-        verdict = await settled(house)
-        for fault in house.discord.state.faults:
+        of_cases = await asyncio.gather(*(_begun(house, people, number, *case) for number, case in enumerate(cases)))
+        house.let_go()
+        await asyncio.gather(*(_opened(way, failure, of_cases[number]) for number, (way, failure) in enumerate(cases)))
+        verdict = await settled(house, orders=sum(way.command == "imagine" for way, _ in cases))
+        faults = house.discord.state.faults
+        await until(lambda: all(fault.hits for fault in faults), START_SECONDS)
+        for fault in faults:
             if not fault.hits:
                 verdict.lose(f"{fault.call} {fault.failure}: it never came to that call")
         return _completed(verdict, house)
 
 
-async def _case(house: House, people: People, number: int, way: Way, failure: Failure) -> None:
+async def _begun(house: House, people: People, number: int, way: Way, failure: Failure) -> list[Fault]:
+    """Order, or look, with all that shall fail in place. What is ordered does not end before it is let go."""
     deed = people.about_to(way.command, member=number, channel=number)
     faults = [Fault(call=call, failure=closed, part=_part(call, deed)) for call, closed in way.closed]
     faults.append(Fault(call=way.call, failure=failure, part=_part(way.call, deed), times=TIMES.get(failure)))
     if not way.closed:
         house.discord.state.faults += faults
     if way.command == "imagine":
-        await people.type(deed, prompt="a slow boat --n 1 --steps 10")
+        await people.type(deed, prompt="a held boat --n 1 --steps 10")
     else:
         await people.type(deed)
     if way.closed:  # not before: the bot can change its message in the channel only once it knows which it is
@@ -82,8 +87,12 @@ async def _case(house: House, people: People, number: int, way: Way, failure: Fa
         message = house.discord.state.live(deed.message_id)
         if message is not None and (way.call != "edit" or failure not in PASSING):
             message.deleted = True  # a second one is right only where people do not see the first
+    return faults
+
+
+async def _opened(way: Way, failure: Failure, faults: Sequence[Fault]) -> None:
+    """Where there is no way left, it stays undelivered until one opens."""
     if way.call == "open_direct" and failure not in PASSING:
-        # There is no way left. It stays undelivered until one opens.
         await until(lambda: faults[-1].hits, START_SECONDS)
         for fault in faults:
             fault.times = fault.hits
@@ -156,6 +165,7 @@ async def storm(folder: Path, *, seconds: float, share: float = STORM_SHARE) -> 
         await asyncio.sleep(seconds)
         busy.cancel()
         await asyncio.gather(busy, return_exceptions=True)
+        await until(lambda: state.failed, START_SECONDS)  # it may be slow to hear of what was done
         state.weather = lambda: None
         verdict = await settled(house)
         return _completed(verdict, house)

@@ -24,7 +24,7 @@ from storage.migrations import migrate
 from storage.storage import Storage, open_storage
 
 START_SECONDS = 60.0  # for an interpreter on a machine that is busy with something else
-HANG_SECONDS = 10.0  # of a worker; its interpreter has to come up in that time too, on a busy machine
+HANG_SECONDS = 60.0  # of a worker, where none shall hang: a machine that is busy takes no job's attempt
 
 # The variable that names a folder to which each house's log goes at its end, for whoever searches all of them.
 LOGS = "DRILL_LOGS"

@@ -10,7 +10,7 @@ import psutil
 
 from bot.drills.discord_server import until
 from bot.drills.house import START_SECONDS, House, open_house
-from bot.drills.people import People, keep_busy
+from bot.drills.people import DERIVING, People, keep_busy
 from bot.drills.settled import settled
 from bot.drills.verdict import Verdict
 
@@ -26,6 +26,8 @@ LONGEST_PEACE = 2.5  # seconds of work before a kill
 async def drill(folder: Path, *, kills: int, seed: int) -> Verdict:
     """So many kills, half of them of the bot and half of its worker; then the bot may finish in peace.
 
+    They begin once people have done something of each kind: then it is a mixed load that is struck.
+
     Figures: `bot_kills` and `worker_kills`.
     """
     dice = random.Random(seed)
@@ -34,6 +36,7 @@ async def drill(folder: Path, *, kills: int, seed: int) -> Verdict:
         people = People(house.discord, dice, count=MEMBERS)
         busy = asyncio.create_task(keep_busy(people, per_second=ACTS_PER_SECOND, most_open=MOST_OPEN))
         try:
+            await house.must(lambda: _is_mixed(people), START_SECONDS)
             bots = 0
             for number in range(kills):
                 if number % 2:
@@ -49,6 +52,12 @@ async def drill(folder: Path, *, kills: int, seed: int) -> Verdict:
         verdict.acts = people.done
         verdict.figures = {"bot_kills": bots, "worker_kills": kills - bots}
         return verdict
+
+
+def _is_mixed(people: People) -> bool:
+    """Orders, ✖, something under a result, and a look."""
+    done = set(people.done)
+    return {"imagine", "cancel"} <= done and bool(done & set(DERIVING)) and bool(done & {"info", "queue"})
 
 
 async def _kill_bot(house: House, dice: random.Random) -> None:

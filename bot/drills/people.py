@@ -64,11 +64,11 @@ class People:
         """An order that cannot be taken."""
         return await self.command("imagine", prompt="a boat --ar 9:1")
 
-    async def confirm(self) -> Deed | None:
-        """An order of several jobs, and the button that says yes to it once it is there."""
+    async def confirm(self, *, patience: float = ANSWER_SECONDS) -> Deed | None:
+        """An order of several jobs, and the button that says yes to it, if it is there in so many seconds."""
         self._orders += 1
         asked = await self.command("imagine", prompt=f"{{red, blue}} boat n{self._orders} --n 1 --steps 2")
-        if asked is None or not await until(lambda: self._question(asked), ANSWER_SECONDS):
+        if asked is None or not await until(lambda: self._question(asked), patience):
             return asked
         question = self._question(asked)
         assert question is not None

@@ -15,16 +15,22 @@ PATIENCE = 180.0  # seconds for what is left to do after a drill, on a busy mach
 ORDER_SECONDS = 15.0  # for the orders that are being taken; those of a bot that was killed never will be
 
 
-async def settled(house: House, *, seconds: float = PATIENCE) -> Verdict:
-    """Wait until everyone is answered, every job has ended and is delivered, or for so many seconds; then judge."""
+async def settled(house: House, *, orders: int = 1, seconds: float = PATIENCE) -> Verdict:
+    """Wait until everyone is answered, so many orders at least were taken, and all of them have come to a good end.
+
+    What is not so after so many seconds never will be: then it is judged as it is.
+    """
     end = time.monotonic() + seconds
     await until(lambda: _all_answered(house.discord.state), ORDER_SECONDS)
     async with house.storage() as storage:
         while True:
             accounts = await storage.books.accounts()
-            over = all(account.job.delivered_at is not None for account in accounts)
-            if over or time.monotonic() > end or not house.running:
-                return judge(accounts, house.discord.state)
+            over = len(accounts) >= orders and all(account.job.delivered_at is not None for account in accounts)
+            stuck = time.monotonic() > end or not house.running
+            if over or stuck:
+                verdict = judge(accounts, house.discord.state)
+                if verdict.good or stuck:  # one that was ordered in this moment is not lost
+                    return verdict
             await asyncio.sleep(0.1)
 
 

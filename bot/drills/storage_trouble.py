@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.config_sections import SQLITE
+from bot.drills.discord_server import until
 from bot.drills.discord_state import ANSWER_SECONDS, Deed
-from bot.drills.house import House, open_house
+from bot.drills.house import START_SECONDS, House, open_house
 from bot.drills.people import People
 from bot.drills.settled import settled
 from bot.drills.verdict import Verdict
@@ -46,17 +47,20 @@ async def _at_work(house: House) -> People:
     await house.started()
     people = People(house.discord, random.Random(0), count=MEMBERS)
     await _order_for(people, 1)
+    await house.must(lambda: house.batches, START_SECONDS)
     return people
 
 
 async def _order_for(people: People, seconds: float) -> list[Deed]:
-    """Orders, some of them slow enough to be running when something happens."""
+    """Orders, some of them slow enough to be running when something happens, and the answers to them."""
     deeds = []
     for number in range(round(seconds / PACE)):
         words = "slow " if number % 4 == 0 else ""
         deeds.append(await people.order(f"a boat {words}--n 1 --steps 5"))
         await asyncio.sleep(PACE)
-    return [deed for deed in deeds if deed is not None]
+    told = [deed for deed in deeds if deed is not None]
+    await until(lambda: all(deed.answer is not None for deed in told), ANSWER_SECONDS)
+    return told
 
 
 @contextmanager

@@ -27,7 +27,8 @@ async def test_a_bot_at_work_does_not_grow(tmp_path: Path) -> None:
 def test_a_bot_that_grows_with_each_sample_is_seen(megabytes: float, handles: float, good: bool) -> None:
     """Half a second each: a minute between the thirds."""
     verdict = Verdict()
-    held = [(120 + megabytes * number / 2, int(20 + handles * number / 2)) for number in range(360)]
-    crowd._look_for_leaks(verdict, held)
+    held = [(120 + megabytes * number / 2, int(20 + handles * number / 2)) for number in range(240)]
+    crowd._look_for_leaks(verdict, held[:120], held[120:])
+    assert crowd._grew(held[:120], held[120:]) is not good
     assert verdict.good is good
     assert verdict.figures["soak_megabytes"] == pytest.approx(60 * megabytes)

@@ -11,7 +11,7 @@ import pytest
 
 from bot.drills import kills
 from bot.drills.house import START_SECONDS, open_house
-from bot.drills.people import DERIVING, People, unfinished
+from bot.drills.people import DERIVING, People
 from bot.drills.settled import settled
 from tests.drills.well import assert_well
 
@@ -35,12 +35,13 @@ async def test_messages_that_were_not_noted_before_a_kill_are_found_again(tmp_pa
         await house.started()
         people = People(house.discord, random.Random(0), count=2)
         waiting = house.discord.state.public
-        await people.order("a slow boat --n 1 --steps 20")
-        await people.confirm()
-        await house.must(lambda: sum(map(unfinished, waiting())) == 3, START_SECONDS)
+        await people.order("a held boat --n 1 --steps 20")
+        await people.confirm(patience=START_SECONDS)
+        await house.must(lambda: sum(len(message.cancellable) for message in waiting()) == 3, START_SECONDS)
         await house.kill()
+        house.let_go()
         with closing(sqlite3.connect(house.database, isolation_level=None)) as database:
             database.execute("UPDATE jobs SET message_id = NULL")
         await house.started()
-        assert_well(await settled(house))
+        assert_well(await settled(house, orders=3))
         assert len(list(house.discord.state.public())) == 3
