@@ -24,7 +24,7 @@ from tests.bot.test_restart import (
     test_an_order_during_a_restart_is_kept,
 )
 from tests.bot.world import SETTINGS, open_world
-from tests.engine.ray_clusters import LARGE, TestCluster, ray_cluster
+from tests.engine.ray_clusters import LARGE, LONG, TestCluster, ray_cluster
 
 __all__ = [
     "test_a_job_that_kills_its_worker_three_times_fails_with_words_and_a_refund",
@@ -78,16 +78,22 @@ async def test_a_node_that_dies_in_mid_job_costs_an_attempt_and_nothing_else(
     async with open_world(tmp_path) as world:
         engine = world.app.engine
         assert isinstance(engine, RayEngine)
-        await world.until(lambda: all(worker.state is WorkerState.IDLE for worker in engine.workers()))
-        message = await world.imagine("a slow boat --steps 60")
-        await world.until(lambda: "%" in world.now(message).content)
+        await world.until(lambda: states(engine) == [WorkerState.IDLE] * 2, seconds=LONG)
+        message = await world.imagine(f"a boat {world.held}")
+        await world.begun(message)
         (busy,) = [worker.name for worker in engine.workers() if worker.state is WorkerState.BUSY]
         pid = engine.pid(busy)
         assert pid is not None
         await asyncio.to_thread(cluster.kill_node_of, pid)
-        await answered_once_and_charged_once(world, message, cost=12, pictures=4)
+        world.let_go()
+        await answered_once_and_charged_once(world, message)
         job = await world.app.services.storage.jobs.get(1)
         assert job is not None
         assert job.attempt == 2
         # There is no room for both now: one waits for a node.
-        assert {worker.state for worker in engine.workers()} == {WorkerState.IDLE, WorkerState.STARTING}
+        await world.until(lambda: states(engine) == [WorkerState.IDLE, WorkerState.STARTING])
+
+
+def states(engine: RayEngine) -> list[WorkerState]:
+    """Of its workers, in the order of their words."""
+    return sorted(worker.state for worker in engine.workers())
