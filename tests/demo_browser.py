@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,17 +90,23 @@ def running_demo() -> Iterator[Demo]:
             address = next(filter(None, map(ADDRESS.search, process.stdout)), None)
             assert address is not None, "it ended without an address"
             yield Demo(address=address.group(), process=process, log=log)
-            left = [other for other in psutil.process_iter() if _is_of_session(other, process.pid)]
+            until = time.monotonic() + STOP_SECONDS  # what ends with the program may do so just after it
+            while (left := _of_session(process.pid)) and time.monotonic() < until:
+                time.sleep(0.1)
             assert not left
         except BaseException:
             log.seek(0)
             sys.stderr.write(log.read())
             raise
         finally:
-            for other in psutil.process_iter():
-                if _is_of_session(other, process.pid):
+            for other in _of_session(process.pid):
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                     other.kill()
             process.communicate()
+
+
+def _of_session(session: int) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _is_of_session(process, session)]
 
 
 def _is_of_session(process: psutil.Process, session: int) -> bool:
@@ -113,7 +120,7 @@ def _is_of_session(process: psutil.Process, session: int) -> bool:
 def visit(address: str) -> Iterator[Visitor]:
     """The page in a window of 1280×900."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser(), args=list(BROWSER_FLAGS))
+        chromium = playwright.chromium.launch(executable_path=browser(), args=list(BROWSER_FLAGS), timeout=PATIENCE)
         try:
             page = chromium.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(PATIENCE)
@@ -156,15 +163,13 @@ class Visitor:
     def command(self, name: str, *values: str) -> None:
         """The same, and send it."""
         self.type_command(name, *values)
-        self._enter(lambda: expect(self.page.locator(".command-chip")).to_have_count(0, timeout=ENTER_TAKES))
+        self._enter(self._no_command_left)
 
     def attach(self, name: str, path: Path) -> None:
         """Send a slash command whose first option is a file."""
         self.type_command(name)
         self.page.locator("input[type=file]").last.set_input_files(path)
-        self.page.get_by_label("Send").last.click()
-        expect(self.page.locator(".command-chip")).to_have_count(0, timeout=PATIENCE)
-        self._settled()
+        self._enter(self._no_command_left, send=self.page.get_by_label("Send").last.click)
 
     def say(self, text: str) -> None:
         """Send a message that is pasted whole."""
@@ -197,13 +202,16 @@ class Visitor:
         self.page.get_by_text("More", exact=True).click()
         self.page.get_by_role("button", name="End preview session").click()
 
-    def _enter(self, gone: Callable[[], None]) -> None:
+    def _no_command_left(self) -> None:
+        expect(self.page.locator(".command-chip")).to_have_count(0, timeout=ENTER_TAKES)
+
+    def _enter(self, gone: Callable[[], None], *, send: Callable[[], None] | None = None) -> None:
         """Send what stands in the line; `gone` fails unless it is gone from there within `ENTER_TAKES`.
 
-        The page passes over a key that comes while it is still reading.
+        The page passes over a key or a click that comes while it is still reading, and while it is sending.
         """
         for _ in range(PATIENCE // ENTER_TAKES):
-            self.page.keyboard.press("Enter")
+            (send or (lambda: self.page.keyboard.press("Enter")))()
             with contextlib.suppress(AssertionError):
                 gone()
                 break

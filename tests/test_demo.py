@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
+from playwright.sync_api import expect
 
 from bot.app import open_app
 from bot.config import load_config
@@ -18,7 +19,7 @@ from bot.demo import DemoNotInstalled, demonstrated, settings_of_demo
 from bot.demo_page import open_page, typed_options
 from generation.pocket import measure
 from tests.bot.world import private
-from tests.demo_browser import REPOSITORY, Demo, Visitor, browser, running_demo, visit
+from tests.demo_browser import PATIENCE, REPOSITORY, Demo, Visitor, browser, running_demo, visit
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def _is_moderated(visitor: Visitor) -> None:
     said = visitor.message("Credits for @ada: 4 from now").inner_text()
     assert "Only you can see this" in said
     visitor.be("ada")
-    assert visitor.page.get_by_text("Credits for @ada").count() == 0
+    expect(visitor.page.get_by_text("Credits for @ada")).to_have_count(0, timeout=PATIENCE)
     visitor.command("info")
     visitor.message("Credits left: 4 (of 4 a day")
 
