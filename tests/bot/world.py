@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import discord
@@ -57,15 +57,19 @@ stop_grace_seconds = 8
 
 @dataclass(slots=True)
 class MovableClock:
-    """The machine's clock, moved forward by hand, or stopped at a moment. What time it is, is moved by itself."""
+    """The machine's clock, moved forward by hand, or stopped at a moment. What time it is, is moved by itself.
+
+    A day does not end while a test runs, for then there are new credits.
+    """
 
     system: SystemClock = field(default_factory=SystemClock)
+    day: date = field(default_factory=lambda: datetime.now(UTC).date())
     later: timedelta = timedelta()
     ahead: float = 0.0
     stopped_at: float | None = None
 
     def now(self) -> datetime:
-        return self.system.now() + self.later
+        return min(self.system.now(), datetime.combine(self.day, time.max, UTC)) + self.later
 
     def monotonic(self) -> float:
         return self.system.monotonic() + self.ahead if self.stopped_at is None else self.stopped_at
