@@ -158,9 +158,10 @@ async def test_a_shown_job_goes_with_its_pictures(world: World) -> None:
 
 
 async def test_everything_of_a_spoiler_is_behind_one(world: World) -> None:
-    message = await world.imagine("a slow boat --steps 20 --spoiler")
+    message = await world.imagine(f"a boat {world.held} --spoiler")
     await world.until(lambda: world.now(message).attachments)
     names = {world.now(message).attachments[0].filename}
+    world.let_go()
     grid = await world.finished(message)
     names.add(grid.attachments[0].filename)
     picked = public(await world.press(grid, "U1", by=world.stranger))

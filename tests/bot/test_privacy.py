@@ -15,7 +15,7 @@ from bot import personal_data
 from bot.personal_data import DataTooLarge
 from bot.retention import sweep
 from generation.engine.protocol import Picture
-from tests.bot.world import World, buttons, custom_ids, labels, open_world, private
+from tests.bot.world import PATIENCE, World, buttons, custom_ids, labels, open_world, private
 
 SOON = (0.1, *[0.5] * 1000)  # seconds
 
@@ -203,8 +203,9 @@ async def test_messages_that_were_not_removed_are_removed_after_a_restart(
         monkeypatch.setattr(personal_data, "PAUSES", SOON)
         await world.restart()
         await world.until(lambda: message.id not in [found.id for found in world.messages()])
-        while await world.app.services.storage.personal_data.messages_left():  # noqa: ASYNC110 – nothing to wait on
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while await world.app.services.storage.personal_data.messages_left():  # noqa: ASYNC110 – nothing to wait on
+                await asyncio.sleep(0.02)
 
 
 async def test_the_end_of_a_job_that_nobody_was_told_of_is_told_without_its_words(
