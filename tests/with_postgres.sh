@@ -36,14 +36,21 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-# Nothing in it has to outlive a power cut, so nothing waits for the disk.
-$as "$programs/initdb" -D "$folder/data" -U limner -A trust -E UTF8 --no-sync >"$folder/log" 2>&1 &&
-    $as "$programs/pg_ctl" -D "$folder/data" -l "$folder/server.log" -w -t 60 start >>"$folder/log" 2>&1 \
-        -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off" || {
+fail() {
     cat "$folder/log" "$folder/server.log" >&2
     exit 1
 }
+
+# Nothing in it has to outlive a power cut, so nothing waits for the disk.
+$as "$programs/initdb" -D "$folder/data" -U limner -A trust -E UTF8 --no-sync >"$folder/log" 2>&1 || fail
+tries=3
+while :; do
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    $as "$programs/pg_ctl" -D "$folder/data" -l "$folder/server.log" -w -t 60 start >>"$folder/log" 2>&1 \
+        -o "-p $port -k $folder -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off" && break
+    tries=$((tries - 1)) # somebody may have taken the port meanwhile
+    [ "$tries" -gt 0 ] || fail
+done
 
 cd "$OLDPWD"
 LIMNER_TEST_POSTGRES="postgresql+asyncpg://limner@127.0.0.1:$port/postgres"

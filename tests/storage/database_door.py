@@ -81,6 +81,11 @@ async def door_to(database: str) -> AsyncIterator[Door]:
     try:
         yield door
     finally:
+        door.shut()
+        # Whoever came before us has been seen too when we are sent away: nobody is left on the threshold, unclosed.
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await reader.read()
+        writer.close()
         server.close()
         await door.close()
         await server.wait_closed()

@@ -19,6 +19,7 @@ from storage.tables import Table
 
 SERVER = os.environ.get("LIMNER_TEST_POSTGRES", "")
 KINDS = ["sqlite", "postgresql"] if SERVER else ["sqlite"]
+PATIENCE = 60.0  # seconds; what takes longer is stuck
 
 
 def wait_for(work: Coroutine[Any, Any, None]) -> None:
@@ -32,6 +33,22 @@ async def execute(url: str, *statements: str) -> None:
     async with engine.connect() as connection:
         for statement in statements:
             await connection.execute(text(statement))
+    await engine.dispose()
+
+
+async def left_alone(url: str) -> None:
+    """Wait until nobody is connected: a server takes its time to see that a program has gone, or was killed.
+
+    Until then it keeps that program's locks, and may yet end what it was asked for.
+    """
+    if not url.startswith("postgresql"):
+        return
+    engine = create_async_engine(SERVER, isolation_level="AUTOCOMMIT")
+    others = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND backend_type = 'client backend'")
+    async with asyncio.timeout(PATIENCE), engine.connect() as connection:
+        name = make_url(url).database
+        while await connection.scalar(others, {"name": name}):  # noqa: ASYNC110 – the server tells nobody
+            await asyncio.sleep(0.01)
     await engine.dispose()
 
 

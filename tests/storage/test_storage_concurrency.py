@@ -57,7 +57,7 @@ async def test_a_crowd_that_reads_keeps_no_order_waiting(database: str) -> None:
         for _ in range(15):  # as many connections as there are for reading
             session = await crowd.enter_async_context(opened.reading())
             await session.scalar(select(func.count()).select_from(UserRow))
-        async with asyncio.timeout(10), opened.writing() as session:
+        async with asyncio.timeout(60), opened.writing() as session:
             session.add(UserRow(id=ANNA, created_at=opened.now()))
 
 

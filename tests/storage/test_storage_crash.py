@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from storage_databases import left_alone
 from storage_samples import ANNA, HARBOUR
 
 from generation.job import JobStatus
@@ -45,6 +46,7 @@ asyncio.run(main())
 @pytest.mark.crash
 async def test_what_was_promised_outlives_a_kill(database: str, tmp_path: Path) -> None:
     promised = await asyncio.to_thread(run_and_kill, database, tmp_path, promises=25)
+    await left_alone(database)
 
     async with open_storage(database=database, files=tmp_path) as storage, Database.open(database) as opened:
         for status, job_id in promised:

@@ -42,6 +42,7 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of an empty one; how to get there stands in the environment."""
     name = f"limner-{uuid4().hex}"
     make_bucket(server, name)
+    monkeypatch.setattr(files_s3, "_REQUEST_SECONDS", 60)  # a server that is slow is not away
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")

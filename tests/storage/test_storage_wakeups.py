@@ -12,7 +12,7 @@ import pytest
 from database_door import door_to
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from storage_databases import Databases
+from storage_databases import PATIENCE, Databases, left_alone
 from storage_samples import WORKER, Clock, order, ordered, pictures
 
 from generation.errors import LimnerError
@@ -25,7 +25,6 @@ from storage.storage import Storage, open_storage
 from storage.wakeups import Wakeups
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE = 60.0
 GUILD, MODERATOR = 1, 3
 HERE = Presence(instance="here", shard_ids=(0, 1), shard_count=3)
 THERE = Presence(instance="there", shard_ids=(2,), shard_count=3)
@@ -73,6 +72,15 @@ async def heard(wakeups: Wakeups, ear: Ear) -> AsyncIterator[asyncio.Task[None]]
 def _postgres_only(databases: Databases) -> None:
     if databases.kind != "postgresql":
         pytest.skip("SQLite is one program's")
+
+
+@pytest.fixture(autouse=True)
+async def _patient(_postgres_only: None, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No place is another test's yet, and none is refused, or a connection given up, because the server is slow."""
+    monkeypatch.setattr(storage_presence, "_TRIES", round(PATIENCE / storage_presence._AGAIN))
+    for limit in ("_CONNECT_SECONDS", "_PING_SECONDS"):
+        monkeypatch.setattr(storage_wakeups, limit, PATIENCE)
+    await left_alone(database)
 
 
 @pytest.fixture
