@@ -9,15 +9,17 @@ from PIL import Image
 
 from generation.errors import RequestRejected
 from generation.intake.intake import Intake
+from generation.intake.limits import IntakeLimits
 from tests.fuzz.inputs import PICTURES
 
+PATIENT = IntakeLimits(seconds=300.0)  # a busy machine shall not be why one is refused
 HOSTILE = PICTURES[-8:]  # those that are something else too, or hold far more than they seem to
 
 
 @pytest.mark.parametrize("data", [*HOSTILE, HOSTILE[0][:60], HOSTILE[3][:-40]], ids=range(len(HOSTILE) + 2))
 async def test_it_is_taken_plain_or_refused(data: bytes) -> None:
     try:
-        upload = await Intake().take_in(data)
+        upload = await Intake(PATIENT).take_in(data)
     except RequestRejected:
         return
     with Image.open(io.BytesIO(upload.png)) as plain:
