@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import time
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -230,7 +230,7 @@ async def server(handler: Handler) -> AsyncIterator[URL]:
         await runner.cleanup()
 
 
-async def fetched(handler: Handler, *, seconds: float = 10.0) -> bytes:
+async def fetched(handler: Handler, *, seconds: float = 120.0) -> bytes:
     async with server(handler) as url, DiscordCdn(seconds=seconds) as cdn:
         return await bytes_at(cdn, url)
 
@@ -302,15 +302,15 @@ async def test_who_is_too_slow_is_given_up() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for _ in range(100):
-            await response.write(b"drip")
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+            while True:
+                await response.write(b"drip")
+                await asyncio.sleep(0.05)
         return response
 
-    started = time.monotonic()
-    with pytest.raises(FetchFailed):
-        await fetched(handler, seconds=0.5)
-    assert time.monotonic() - started < 4
+    async with asyncio.timeout(120):
+        with pytest.raises(FetchFailed):
+            await fetched(handler, seconds=0.5)
 
 
 @pytest.mark.parametrize(
@@ -325,11 +325,9 @@ async def test_what_discord_does_not_hand_over(status: int, error: type[RequestR
 
 
 async def test_nobody_there() -> None:
-    async def handler(request: web.Request) -> web.Response:
-        return web.Response()
-
-    async with server(handler) as url:
-        gone = url
-    async with DiscordCdn() as cdn:
-        with pytest.raises(FetchFailed):
-            await fetch(cdn, gone, megabytes=1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen; meanwhile nobody else can
+        port = silent.getsockname()[1]
+        async with DiscordCdn() as cdn:
+            with pytest.raises(FetchFailed):
+                await fetch(cdn, URL.build(scheme="http", host="127.0.0.1", port=port, path="/a.png"), megabytes=1)
