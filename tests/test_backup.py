@@ -21,12 +21,13 @@ from generation.job import Job, JobStatus
 from storage.backup import CONTENTS, Contents, back_up, read_contents, restore
 from storage.errors import BackupElsewhere, BackupUnsound, FilesUnwritable, FolderTaken, StorageUnavailable
 from storage.migrations import migrate
-from tests.queue.bench import order
+from tests.queue.bench import order, until
 from tests.queue.test_crashes import House, house
 
 SETTINGS = '[storage]\ndatabase = "sqlite+aiosqlite:///limner.sqlite3"\nfiles = "files"\n'
 BACKUPS = 2
-MEMBERS = 50  # each of whom may spend a hundred credits
+WAITING = 10  # jobs, of which a restored program has no more to draw, however long the backup took
+MEMBERS = 500  # each of whom may spend a hundred credits
 # How far a job may have come between a backup and now.
 LATER = {
     "queued": {"queued", "running", "done", "cancelled"},
@@ -73,9 +74,12 @@ def statuses(folder: Path) -> dict[int, str]:
 
 
 async def live(at: House, stopped: asyncio.Event) -> None:
-    """Members order, cancel, and delete what was drawn, as fast as they can."""
+    """Members order, cancel, and delete what was drawn, as fast as it is drawn."""
     jobs: list[Job] = []
     while not stopped.is_set():
+        await asyncio.sleep(0.01)
+        if at.dispatcher.depth() >= WAITING:
+            continue
         new = order("red slow:0.01", "blue", user=len(jobs) % MEMBERS + 1)
         width = 64 + 8 * (len(jobs) % 100)  # so that few files are alike
         jobs.append(await at.submit(replace(new, recipes=tuple(replace(one, width=width) for one in new.recipes))))
@@ -84,7 +88,6 @@ async def live(at: House, stopped: asyncio.Event) -> None:
         if len(jobs) % 4 == 0:
             for image in await at.storage.images.of_job(jobs[len(jobs) // 2].id):
                 await at.storage.deletion.delete_images([image.id], by=image.user_id)
-        await asyncio.sleep(0.01)
 
 
 async def test_backups_are_whole_while_orders_come_in(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ async def test_backups_are_whole_while_orders_come_in(tmp_path: Path) -> None:
         for number in range(BACKUPS):
             before = max(statuses(original), default=0)
             assert "Backed up to" in await limner(original, "backup", str(tmp_path / f"backup-{number}"))
-            assert max(statuses(original)) > before  # life went on
+            await until(lambda before=before: living.done() or max(statuses(original)) > before)  # life goes on
         stopped.set()
         await living
     now = statuses(original)
@@ -278,7 +281,9 @@ class TestOneByOne:
             capture_output=True,
             text=True,
             check=False,
-            # No file may grow beyond it: what the system says then is as good as a full disk.
+            # No file may grow beyond it: what the system says then is as good as a full disk. What Python compiles
+            # would be cut off there too, and stay so for others.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
         )
         assert (done.returncode, done.stdout) == (1, "")
