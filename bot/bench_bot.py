@@ -35,7 +35,7 @@ async def measure(plan: BotPlan) -> Figures:
     """Start the bot; when it is ready, look at it, and then give it something to do."""
     async with (
         open_app(plan.config) as app,
-        simcord.run(app.client, shard_count=1, check_errors=False) as env,
+        simcord.run(app.client, shard_count=1, settle_timeout=PATIENCE, check_errors=False) as env,
         app.working(),
     ):
         await app.client.wait_until_ready()
@@ -57,7 +57,7 @@ async def measure_burst(app: App, discord: TimedDiscord, *, warm_up: int, orders
     burst = discord.prepare([f"{prompt} --seed {seed} --n 1" for seed, prompt in enumerate(prompts(orders))])
     started = time.perf_counter()
     await discord.send(earlier)
-    await come_true(lambda: any(worker.state is WorkerState.BUSY for worker in app.engine.workers()))
+    await come_true(lambda: works(app.engine) or any(order.result.is_set() for order in earlier))
     await discord.send(burst)
     await all_of(order.acknowledgement.wait() for order in burst)
 
@@ -95,6 +95,10 @@ async def one_order(discord: TimedDiscord, prompt: str) -> SentOrder:
     await discord.send([order])
     await all_of([order.result.wait()])
     return order
+
+
+def works(engine: Engine) -> bool:
+    return any(worker.state is WorkerState.BUSY for worker in engine.workers())
 
 
 def note_painter_seconds(engine: Engine) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -33,13 +34,16 @@ def test_the_bench_prints_one_object_of_plausible_figures(capsys: pytest.Capture
     config = load_config(PROGRAM_FOLDER / "config.toml")
     one_thread = config.generation.model_copy(update={"threads": 1})  # tests run side by side
 
+    started = time.perf_counter()
     bench.run(config.model_copy(update={"generation": one_thread}), json=True, quick=True)
+    passed = time.perf_counter() - started
 
     figures = json.loads(capsys.readouterr().out)
     assert figures.keys() >= PROMISED
     assert all(type(value) in (int, float) for value in figures.values())
     assert all(value > 0 for key, value in figures.items() if key != "ack_deferred_share")
-    assert figures["ready_cpu_seconds"] <= figures["ready_seconds"] <= figures["first_ready_seconds"] * 10
+    assert figures["ready_cpu_seconds"] <= figures["ready_seconds"]
+    assert figures["ready_seconds"] + figures["first_ready_seconds"] < passed
     assert 20 < figures["bot_rss_mb"] < 1000
     assert figures["ack_p50_ms"] <= figures["ack_p99_ms"] <= figures["ack_max_ms"]
     assert 0 <= figures["ack_deferred_share"] <= 1
