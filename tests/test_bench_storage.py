@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import sys
+import threading
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from bot.bench_storage import bench
 from bot.bench_storage.bench import AT_MOST, SERVER, Extent, good_enough
 from bot.bench_storage.flatness import VERBS
-from bot.bench_storage.memory import at_work
+from bot.bench_storage.memory import Bot, at_work
 from bot.config import PROGRAM_FOLDER, Config, load_config
 from bot.config_sections import SQLITE
 from bot.logs import configure_logs
@@ -110,9 +111,20 @@ async def test_the_made_up_past_is_one_that_the_books_agree_with(tmp_path: Path)
         assert await storage.jobs.cancel(waiting[0].id)
 
 
+async def open_all_connections(bot: Bot) -> None:
+    """And start all threads: how many there would be by themselves, is for how slow the machine is to say."""
+    await asyncio.gather(*(bot._storage.jobs.waiting() for _ in range(50)))
+    go_on = threading.Event()
+    waiting = [asyncio.create_task(asyncio.to_thread(go_on.wait)) for _ in range(50)]
+    await asyncio.sleep(0)  # they begin, each in a thread of its own as long as there may be more
+    go_on.set()
+    await asyncio.gather(*waiting)
+
+
 async def test_nothing_is_kept_of_jobs_that_are_over(config: Config, tmp_path: Path) -> None:
     async with asyncio.timeout(600), at_work(config, tmp_path) as bot:
         await bot.serve(50)
+        await open_all_connections(bot)
         gc.collect()
         before = sys.getallocatedblocks()
         await bot.serve(80)
