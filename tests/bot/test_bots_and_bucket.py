@@ -63,10 +63,11 @@ async def test_what_a_killed_bot_left_in_the_bucket_is_shown_and_what_it_was_dra
         here.app.services.dispatcher.pause(None)  # our own workers draw nothing
         async with asyncio.timeout(2 * PATIENCE), doomed_bot(tmp_path, 1):
             boat = await here.drawn("a boat --n 1")
-            message = await here.imagine("a slow sea --n 1 --steps 20 --strength 0.02", image=red_sea())
+            message = await here.imagine(f"a {here.held} sea --n 1 --strength 0.02", image=red_sea())
             while (await job_of(here, 2)).status is not JobStatus.RUNNING:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)  # there is nothing to wait on
         assert (await job_of(here, 2)).status is JobStatus.RUNNING
+        here.let_go()
         here.app.services.dispatcher.resume(None)
         await let_leases_run_out(database)
         await here.finished(message)

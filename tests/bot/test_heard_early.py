@@ -39,6 +39,7 @@ async def test_news_of_a_job_that_come_before_its_order_do_not_take_its_answer(
     end = "Cancelled" if ended else "Done in"
     await world.until(lambda: end in world.now(message).content, about=lambda: world.now(message).content)
     await world.all_told()
+    await world.until(lambda: world.app.services.courier.following == 0)
     assert [found.id for found in world.messages()] == [message.id]
     assert message.interaction_metadata is not None  # the answer itself
     late = await jobs.get(1)

@@ -16,13 +16,13 @@ from tests.bot.world import PATIENCE, World
 async def test_a_few_are_placed_side_by_side_and_all_are_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the event loop is free to answer the others."""
     orders, under_way, most = world.app.services.orders, 0, 0
-    imagine = orders.imagine
+    imagine, go_on = orders.imagine, asyncio.Event()
 
     async def counted(*args: Any, **options: Any) -> Job:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0.01)
+        await go_on.wait()
         try:
             return await imagine(*args, **options)
         finally:
@@ -33,6 +33,10 @@ async def test_a_few_are_placed_side_by_side_and_all_are_taken(world: World, mon
     burst = discord.prepare(["a boat --n 1"] * (2 * ORDERS_AT_ONCE))
     await discord.send(burst)
     async with asyncio.timeout(PATIENCE):
+        for order in burst:  # those that are being placed, and those that wait for their turn
+            await order.acknowledgement.wait()
+        go_on.set()
         for order in burst:
             await order.result.wait()
+    assert all(order.deferred for order in burst)
     assert most == ORDERS_AT_ONCE

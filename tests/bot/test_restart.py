@@ -14,10 +14,11 @@ from pathlib import Path
 import discord
 import pytest
 
+from bot import app
 from generation.engine.crew import Crew
 from generation.job import JobStatus
 from storage.images import Image
-from tests.bot.world import World, labels, open_world, public, wait_for
+from tests.bot.world import PATIENCE, SETTINGS, World, labels, open_world, public, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,9 +41,10 @@ async def answered_once_and_charged_once(
 
 
 async def test_what_runs_at_a_stop_runs_again_after_the_start(world: World) -> None:
-    message = await world.imagine("a slow boat --steps 20")
-    await world.until(lambda: "%" in world.now(message).content)
+    message = await world.imagine(f"a {world.held} boat")
+    await world.begun(message)
     await world.stop()
+    world.let_go()
     await world.start()
     await answered_once_and_charged_once(world, message)
     job = await world.app.services.storage.jobs.get(1)
@@ -50,12 +52,17 @@ async def test_what_runs_at_a_stop_runs_again_after_the_start(world: World) -> N
     assert job.attempt == 1  # handed back in good order, which is no failed attempt
 
 
-async def test_what_is_nearly_done_at_a_stop_is_finished_and_delivered(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
-        message = await world.imagine("a boat --n 1 --steps 2")
-        await world.until(lambda: world.app.services.dispatcher.depth() == 0)
+async def test_what_is_nearly_done_at_a_stop_is_finished_and_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "DELIVERY_SECONDS", PATIENCE)
+    settings = SETTINGS.replace("stop_grace_seconds = 8", f"stop_grace_seconds = {3 * PATIENCE:.0f}")
+    async with open_world(tmp_path, settings=settings) as world:
+        message = await world.imagine(f"a {world.held} boat --n 1 --steps 2")
+        await world.begun(message)
+        asyncio.get_running_loop().call_later(0.1, world.let_go)
         await world.stop()
-        assert "Done in" in world.now(message).content or "Queued" in world.now(message).content
+        assert "Done in" in world.now(message).content
 
 
 async def test_an_order_during_a_restart_is_kept(tmp_path: Path) -> None:
@@ -67,13 +74,14 @@ async def test_an_order_during_a_restart_is_kept(tmp_path: Path) -> None:
 
 
 async def test_a_worker_that_is_killed_is_replaced_and_the_job_runs_again(world: World) -> None:
-    message = await world.imagine("a slow boat --steps 18")
-    await world.until(lambda: "%" in world.now(message).content)
+    message = await world.imagine(f"a {world.held} boat")
+    await world.begun(message)
     engine = world.app.engine
     assert isinstance(engine, Crew)
     pid = engine.pid(engine.workers()[0].name)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    world.let_go()
     await answered_once_and_charged_once(world, message)
     job = await world.app.services.storage.jobs.get(1)
     assert job is not None
@@ -112,13 +120,14 @@ def stored_status(folder: Path) -> str:
 @pytest.mark.parametrize("killed_when", ["running", "done"])
 async def test_kill_9_in_mid_job_or_before_the_delivery(tmp_path: Path, killed_when: str) -> None:
     async with open_world(tmp_path, working=False) as world:
-        message = await world.imagine("a slow boat --steps 18" if killed_when == "running" else "a boat")
+        message = await world.imagine(f"a {world.held} boat" if killed_when == "running" else "a boat")
         await world.stop()
         async with doomed_bot(tmp_path):
             await wait_for(lambda: stored_status(tmp_path) == killed_when, about=lambda: stored_status(tmp_path))
         assert stored_status(tmp_path) == killed_when
         assert "Queued" in world.now(message).content
 
+        world.let_go()
         await world.start()
         await answered_once_and_charged_once(world, message)
         job = await world.app.services.storage.jobs.get(1)
@@ -127,9 +136,11 @@ async def test_kill_9_in_mid_job_or_before_the_delivery(tmp_path: Path, killed_w
 
 
 @pytest.mark.crash
-async def test_a_person_is_told_of_the_restart_while_the_job_waits_once_more(tmp_path: Path) -> None:
+async def test_a_person_is_told_of_the_restart_while_the_job_waits_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_world(tmp_path, working=False) as world:
-        message = await world.imagine("a slow boat --steps 18")
+        message = await world.imagine(f"a {world.held} boat")
         await world.stop()
         async with doomed_bot(tmp_path):
             await wait_for(lambda: stored_status(tmp_path) == "running")
@@ -137,9 +148,16 @@ async def test_a_person_is_told_of_the_restart_while_the_job_waits_once_more(tmp
         world.env.backend.subscribers.append(
             lambda event, payload: seen.append(payload["content"]) if event == "MESSAGE_UPDATE" else None
         )
+        world.let_go()
+        start_workers = Crew.start
+
+        async def start_workers_late(crew: Crew) -> None:
+            await wait_for(lambda: any("I was restarted" in content for content in seen), about=lambda: seen)
+            await start_workers(crew)
+
+        monkeypatch.setattr(Crew, "start", start_workers_late)
         await world.start()
         await world.finished(message)
-        assert any("I was restarted" in content for content in seen)
 
 
 def forget_messages(folder: Path) -> None:

@@ -15,6 +15,7 @@ from bot.app import App, open_app
 from bot.config import load_config
 from bot.config_sections import QueueSection
 from generation.job import Job, JobStatus
+from generation.queue.listener import JobProgress
 from generation.queue.settings import QueueSettings
 from storage.books import Account
 from tests.bot.world import PATIENCE, QUICK, World, open_world, wait_for
@@ -106,6 +107,19 @@ def edits(world: World) -> list[str]:
     return seen
 
 
+def progress_of(app: App, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, JobProgress]]:
+    """What that bot's workers tell of their jobs, from now on."""
+    told: list[tuple[int, JobProgress]] = []
+    tell = app.relay.job_progress
+
+    def note(job_id: int, progress: JobProgress) -> None:
+        told.append((job_id, progress))
+        tell(job_id, progress)
+
+    monkeypatch.setattr(app.relay, "job_progress", note)
+    return told
+
+
 async def drawn_once(world: World, message: discord.Message, *, pictures: int = 4) -> None:
     """The message has the pictures of the only job, it is the only one, and it was paid for once."""
     message = await world.finished(message)
@@ -117,23 +131,34 @@ async def drawn_once(world: World, message: discord.Message, *, pictures: int = 
 
 
 @pytest.mark.parametrize("bots", [0, 1], indirect=True)
-async def test_one_bot_draws_what_was_ordered_through_the_other_which_tells_of_it(bots: tuple[World, App]) -> None:
+async def test_one_bot_draws_what_was_ordered_through_the_other_which_tells_of_it(
+    bots: tuple[World, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = bots
     here.app.services.dispatcher.pause(None)  # our own workers draw nothing
-    told = edits(here)
-    message = await here.imagine("a slow boat --steps 25")
-    await here.until(lambda: here.now(message).attachments and "%" in here.now(message).content)  # a preview
+    told, progress = edits(here), progress_of(there, monkeypatch)
+    message = await here.imagine(f"a {here.held} boat")
+    await here.until(lambda: progress)
+    async with asyncio.timeout(PATIENCE):
+        while not here.now(message).attachments:  # a preview
+            there.relay.job_progress(*progress[0])  # as at the next step: what comes before the start is not shown
+            await asyncio.sleep(0.1)
+    assert "%" in here.now(message).content
+    here.let_go()
     await drawn_once(here, message)
     assert any("%" in content for content in told)
     assert (await job_of(here)).attempt == 1
     assert there.services.courier.undelivered() == 0
 
 
-async def test_what_one_cancels_the_other_stops_drawing(bots: tuple[World, App]) -> None:
+async def test_what_one_cancels_the_other_stops_drawing(
+    bots: tuple[World, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, there = bots
     here.app.services.dispatcher.pause(None)
-    message = await here.imagine("a slow boat --steps 60")
-    await here.until(lambda: "%" in here.now(message).content)
+    progress = progress_of(there, monkeypatch)
+    message = await here.imagine(f"a {here.held} boat")
+    await here.until(lambda: progress)
     assert there.services.dispatcher.running() == 1
     await here.press(message, "Cancel")
     await here.until(lambda: "Cancelled" in here.now(message).content)
@@ -150,6 +175,7 @@ async def test_a_pause_of_a_server_holds_in_both(bots: tuple[World, App]) -> Non
     await wait_for(lambda: there.services.dispatcher.depth() == 1)  # it waits there too
     pauses = here.app.services.pauses
     await pauses.pause(here.guild.id, by=here.moderator.id)
+    await wait_for(lambda: here.guild.id in there.services.pauses._held)
     there.services.dispatcher.resume(None)
     await wait_for(lambda: there.services.dispatcher.held_back() == 1)
     assert (await job_of(here)).status is JobStatus.QUEUED
@@ -207,10 +233,13 @@ async def test_an_end_that_no_look_could_see_coming_is_told_all_the_same(
         for app in (here.app, there):
             monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
             monkeypatch.setattr(app.relay, "was_told", lambda text: None)
-        message = await here.imagine("a slow boat --steps 15 --n 1")
-        await here.until(lambda: "%" in here.now(message).content)
+        message = await here.imagine(f"a {here.held} boat --n 1")
+        await here.begun(message)
         await there.services.storage.jobs.take_back_from("bot-0")
         there.services.dispatcher.moved_elsewhere([1])
+        await wait_for(lambda: there.services.dispatcher.running() == 1)
+        await wait_for_status(there, JobStatus.RUNNING)
+        here.let_go()
         await wait_for_status(there, JobStatus.DONE)
         await here.until(lambda: here.app.services.dispatcher.running() == 0)
         assert "Done in" not in here.now(message).content
@@ -239,9 +268,10 @@ async def test_the_bot_that_draws_is_killed_and_the_other_draws_it_once_more(tmp
     async with bot_with_people(tmp_path, database, 0) as here:
         here.app.services.dispatcher.pause(None)
         async with doomed_bot(tmp_path, 1):
-            message = await here.imagine("a slow boat --steps 60 --n 1")
-            await here.until(lambda: "%" in here.now(message).content)
+            message = await here.imagine(f"a {here.held} boat --n 1")
+            await wait_for_status(here.app, JobStatus.RUNNING)
         assert (await job_of(here)).status is JobStatus.RUNNING
+        here.let_go()
         here.app.services.dispatcher.resume(None)
         await let_leases_run_out(database)
         await drawn_once(here, message, pictures=1)
@@ -251,12 +281,13 @@ async def test_the_bot_that_draws_is_killed_and_the_other_draws_it_once_more(tmp
 @pytest.mark.crash
 async def test_the_bot_of_the_server_is_killed_and_delivers_once_it_is_back(tmp_path: Path, database: str) -> None:
     async with bot_with_people(tmp_path, database, 0, working=False) as here:
-        message = await here.imagine("a slow boat --steps 60")
+        message = await here.imagine(f"a {here.held} boat")
         await here.stop()
         async with other_bot(tmp_path, database, 1) as there:
             there.services.dispatcher.pause(None)
             async with doomed_bot(tmp_path, 0):
                 await wait_for_status(there, JobStatus.RUNNING)
+            here.let_go()
             await let_leases_run_out(database)
             there.services.dispatcher.resume(None)
             await wait_for_status(there, JobStatus.DONE)
