@@ -161,7 +161,8 @@ async def test_what_is_heard_of_a_job_after_its_delivery_is_no_news(world: World
     assert [found.id for found in world.messages()] == [message.id]
 
 
-async def test_what_reaches_nobody_is_kept_for_the_next_start(world: World) -> None:
+async def test_what_reaches_nobody_is_kept_for_the_next_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.app.DELIVERY_SECONDS", 0.1)
     channel = await closed_channel(world)
     world.env.inject_error("POST", "/users/@me/channels", status=403, code=50007, times=None)
     await world.member.slash(channel, "imagine", prompt=f"a {world.held} boat --steps 8 --n 1")
@@ -170,8 +171,9 @@ async def test_what_reaches_nobody_is_kept_for_the_next_start(world: World) -> N
     await world.until(lambda: requests(world, "POST", "/users/@me/channels"))
     assert [job.id for job in await world.app.services.storage.jobs.undelivered()] == [1]
 
+    await world.stop()
     world.env.backend.faults.clear()
-    await world.restart()
+    await world.start()
     direct = world.member.user.dm_channel
     await world.until(lambda: world.messages(direct))
     await world.all_told()
