@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from storage.migrations import migrate
 from storage.storage import Storage, open_storage
 
 GUILD, CHANNEL, ANNA, BEN = 10, 20, 1, 2
+NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)  # all the time: at midnight there are new credits
 CUSTOMER = Customer(user_id=ANNA, guild_id=GUILD, channel_id=CHANNEL)
 CONFIG = '[quota]\ndaily_credits = 9\nmax_queued_jobs = 2\n[generation]\nmodel = "pocket"\n'
 
@@ -61,7 +63,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     config.write_text(CONFIG)
     database = f"sqlite+aiosqlite:///{tmp_path}/limner.sqlite3"
     await asyncio.to_thread(migrate, database)
-    async with open_storage(database=database, files=tmp_path / "files") as storage:
+    async with open_storage(database=database, files=tmp_path / "files", clock=lambda: NOON) as storage:
         yield Shop(storage, config)
 
 
