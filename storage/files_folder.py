@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -66,10 +67,9 @@ class FolderFiles(Files):
         with _changing(path):
             _make_folder(path.parent)
             with _alone_in(path.parent) as folder:
-                if path.is_file():
-                    os.utime(path)  # it is wanted again, and so not old enough to be removed
-                else:
+                if not path.is_file():
                     _write_whole(path, data)
+                _make_young(path)  # if it was there: it is wanted again, and so not old enough to be removed
                 os.fsync(folder)  # also for a file that was there: its writer may not have come so far
         return digest
 
@@ -102,6 +102,12 @@ class FolderFiles(Files):
             yield
         except OSError as error:
             raise FilesUnavailable(place=str(self._folder), detail=error.strerror or str(error)) from error
+
+
+def _make_young(path: Path) -> None:
+    """By the clock that ages are told by: the system's own stamps may be some milliseconds behind it."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 def _is_older(path: Path, moment: datetime) -> bool:

@@ -142,6 +142,15 @@ async def test_a_file_is_removed_by_its_age(tmp_path: Path) -> None:
     assert not await files.exists(digest)
 
 
+async def test_a_file_is_never_older_than_its_last_writing(tmp_path: Path) -> None:
+    """Not by the milliseconds either by which a system's own stamps may be behind its clock."""
+    files = FolderFiles(tmp_path)
+    for _ in range(50):
+        asked_at = datetime.now(UTC)
+        digest = await files.write(b"a picture")
+        assert not await files.remove(digest, before=asked_at)
+
+
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "ab" * 32 + "\n"])
 async def test_only_digests_are_removed(tmp_path: Path, name: str) -> None:
     assert not await FolderFiles(tmp_path).remove(name)
