@@ -114,7 +114,9 @@ async def test_a_job_that_kills_three_workers_fails_once_with_its_credits_back(t
 @pytest.mark.crash
 async def test_killing_workers_at_random_loses_and_doubles_nothing(tmp_path: Path) -> None:
     async with house(tmp_path, ("cpu", "cpu")) as at:
+        at.dispatcher.pause(None)  # none shall be drawn before the last is ordered, however long that takes
         jobs = [await at.submit(order("slow:0.01", user=number % 5)) for number in range(20)]
+        at.dispatcher.resume(None)
         for _ in range(2):  # each kill may cost a job one of its three attempts
             before = len(at.ear.progress)
             await until(lambda before=before: len(at.ear.progress) > before + 3)  # type: ignore[misc]
