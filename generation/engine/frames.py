@@ -109,10 +109,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The batch of that number ended otherwise; also when it was cancelled."""
+    """The batch of that number ended otherwise; also when it was cancelled. `last`: the process ends with it."""
 
     number: int
     error: LimnerError
+    last: bool = False
 
 
 FromParent: TypeAlias = Start | Paint | Cancel | Expect | End

@@ -241,7 +241,9 @@ class WorkerProcess:
         del self._in_work[frame.number]
         if isinstance(frame, Done):
             self._deaths = 0
-        if not self._in_work or self._number == frame.number:
+        if isinstance(frame, Failed) and frame.last:
+            self._become(WorkerState.STARTING)  # what it was given now would be lost
+        elif not self._in_work or self._number == frame.number:
             if isinstance(frame, Done):
                 self._holds(batch.batch)
             elif isinstance(frame.error, ModelUnavailable):

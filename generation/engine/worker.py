@@ -144,7 +144,7 @@ class Worker:
                 self._finish(paint, painted)
             return True
         self._cancelled.discard(paint.number)
-        self._send(Failed(number=paint.number, error=error))
+        self._send(Failed(number=paint.number, error=error, last=lost))
         return not lost
 
     def _finish(self, paint: Paint, finish: Callable[[], Painted]) -> None:

@@ -151,6 +151,7 @@ async def test_a_dead_process_is_told_and_another_takes_its_place(prompt: str) -
         pid = engine.pid(worker)
         with pytest.raises(WorkerLost if prompt == "crash" else PaintingFailed):
             await engine.paint(worker, batch(prompt), ignore)
+        assert engine.workers()[0].state is WorkerState.STARTING  # at once: whatever it was given now would be lost too
         await until(lambda: engine.pid(worker) not in (pid, None))
         assert await engine.idle() == worker
         assert len((await engine.paint(worker, batch("red"), ignore)).pictures) == 1
