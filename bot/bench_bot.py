@@ -51,7 +51,10 @@ async def measure(plan: BotPlan) -> Figures:
 
 
 async def measure_burst(app: App, discord: TimedDiscord, *, warm_up: int, orders: int) -> Figures:
-    """Many orders at once while the worker draws. Each is for one picture: what they order is not what is measured."""
+    """Many orders at once when the worker has begun to draw.
+
+    Each is for one picture: what they order is not what is measured.
+    """
     say(f"{orders} orders at once")
     earlier = discord.prepare([f"{prompt} --seed 1" for prompt in prompts(warm_up)])
     burst = discord.prepare([f"{prompt} --seed {seed} --n 1" for seed, prompt in enumerate(prompts(orders))])

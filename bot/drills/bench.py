@@ -17,9 +17,9 @@ drills together:
   lost.
 - `crowd_answer_p50_ms`, `crowd_answer_p99_ms`, `crowd_late`: 1,000 orders in a minute by 200 members: from Discord's
   sending an interaction to the bot's first answer, and how many had none within three seconds, which are lost.
-- `soak_megabytes`, `soak_handles`: by how much the bot and its worker grew from the second third of a soak to
-  the last. After more than `crowd.MOST_MEGABYTES` or `crowd.MOST_HANDLES` it goes on for further thirds; growth that
-  does not end counts as lost.
+- `soak_megabytes`, `soak_handles`: by how much the bot and its worker grew in the last third of a soak. After more
+  than `crowd.MOST_MEGABYTES` or `crowd.MOST_HANDLES` it goes on for further thirds; growth that does not end counts as
+  lost.
 - `seconds`: how long all of it took.
 
 What was found wrong is said on stderr, in words.

@@ -6,7 +6,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,8 +24,8 @@ SAMPLE_SECONDS = 0.5
 # What a bot and its worker may grow by from one third of a soak to the next. At about four orders a second a leak of
 # one handle, or of thirty kilobytes, an order goes beyond it in a minute; pools and caches that still fill do not.
 MOST_MEGABYTES, MOST_HANDLES = 7.0, 6
-# A soak goes on for so many thirds at most, until one of them holds no more than the one before: a bot that a busy
-# machine held up fills its pools late, with all that came meanwhile. What leaks grows in each of them.
+# A soak goes on for so many thirds at most, until one of them stays within those bounds: a bot that a busy machine held
+# up fills its pools late, with all that came meanwhile. What leaks goes beyond them in each.
 MOST_THIRDS = 12
 ACTS_PER_SECOND = 8.0
 
@@ -56,25 +56,31 @@ async def crowd(folder: Path, *, orders: int, seconds: float, members: int) -> V
 async def soak(folder: Path, *, seconds: float) -> Verdict:
     """A steady load for so long, with everything that people do; what the bot holds is looked at all the while.
 
-    Figures: `soak_megabytes` and `soak_handles`, by which it grew from the second third to the last, by their medians.
-    Beyond `MOST_MEGABYTES` or `MOST_HANDLES` it goes on for another third; if it grows without end, that is lost.
+    Figures: `soak_megabytes` and `soak_handles`, by which it grew in the last third, by medians. Beyond
+    `MOST_MEGABYTES` or `MOST_HANDLES` it goes on for another third; if it grows without end, that is lost.
     """
     async with open_house(folder) as house:
         await house.started()
         people = People(house.discord, random.Random(0), count=20)
         busy = asyncio.create_task(keep_busy(people, per_second=ACTS_PER_SECOND, most_open=15))
         try:
-            thirds = [await _watch(house, people, seconds / 3) for _ in range(3)]
-            while _grew(*thirds[-2:]) and len(thirds) < MOST_THIRDS:
-                thirds.append(await _watch(house, people, seconds / 3))
+            last_two = await _last_two(lambda: _watch(house, people, seconds / 3))
         finally:
             busy.cancel()
             await asyncio.gather(busy, return_exceptions=True)
         verdict = await settled(house)
         if verdict.failed:
             verdict.lose(f"{verdict.failed} jobs failed, and nothing had gone wrong", verdict.failed)
-        _look_for_leaks(verdict, *thirds[-2:])
+        _look_for_leaks(verdict, *last_two)
         return verdict
+
+
+async def _last_two(third: Callable[[], Awaitable[Sequence[Sample]]]) -> list[Sequence[Sample]]:
+    """The last two of three thirds, or of more while it grows."""
+    thirds = [await third() for _ in range(3)]
+    while _grew(*thirds[-2:]) and len(thirds) < MOST_THIRDS:
+        thirds.append(await third())
+    return thirds[-2:]
 
 
 async def _watch(house: House, people: People, seconds: float) -> Sequence[Sample]:

@@ -21,15 +21,19 @@ async def settled(house: House, *, orders: int = 1, seconds: float = PATIENCE) -
     What is not so after so many seconds never will be: then it is judged as it is.
     """
     end = time.monotonic() + seconds
+    over_since: float | None = None
     await until(lambda: _all_answered(house.discord.state), ORDER_SECONDS)
     async with house.storage() as storage:
         while True:
             accounts = await storage.books.accounts()
             over = len(accounts) >= orders and all(account.job.delivered_at is not None for account in accounts)
-            stuck = time.monotonic() > end or not house.running
-            if over or stuck:
+            now = time.monotonic()
+            over_since = (over_since or now) if over else None
+            # What is ordered, or shown, in this moment is not lost; what is not there a while later is.
+            final = now > end or not house.running or (over_since is not None and now > over_since + ORDER_SECONDS)
+            if over or final:
                 verdict = judge(accounts, house.discord.state)
-                if verdict.good or stuck:  # one that was ordered in this moment is not lost
+                if verdict.good or final:
                     return verdict
             await asyncio.sleep(0.1)
 

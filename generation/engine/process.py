@@ -183,11 +183,11 @@ class WorkerProcess:
             )
             worth_another = await self._listen(life)
         finally:
+            self._model, self._loras = None, ()
             self._become(WorkerState.STARTING)  # idle or not, from here on it takes nothing
             ending = await life.bury()
             self._life = None
             self.last_words = " | ".join(filter(None, [self.last_words, ending]))
-            self._model, self._loras = None, ()
             for lost in self._in_work.values():
                 if not lost.answer.done():
                     lost.answer.set_exception(WorkerLost(detail=self.last_words))

@@ -2,8 +2,8 @@
 
 A picture is a colour that its seed decides, or its source moved towards that colour by its strength; around a source in
 a frame, and where a mask is white, it is that colour alone (what is named by words stands in the left half). It carries
-its recipe as a real one does. Words in the prompt ask for more: `slow` (a fifth of a second a step), `held:PATH` (the
-first step is not the last one before that file is there), `crash` (the process dies), `broken` (painting fails),
+its recipe as a real one does. Words in the prompt ask for more: `slow` (a fifth of a second a step), `held:PATH` (it
+stops after its first step until that file is there), `crash` (the process dies), `broken` (painting fails),
 `noise` (a picture that no PNG makes small).
 """
 

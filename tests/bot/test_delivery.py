@@ -245,7 +245,7 @@ async def test_an_outage_of_eight_days_loses_nothing_and_a_closed_way_is_given_u
 async def test_edits_are_paced(world: World) -> None:
     await world.imagine("a slow boat --steps 60 --n 1")
     started, before = time.perf_counter(), len(requests(world, "PATCH", "/webhooks/"))
-    await world.until(lambda: len(requests(world, "PATCH", "/webhooks/")) >= before + 3)
+    await world.until(lambda: len(requests(world, "PATCH", "/webhooks/")) >= before + 4)
     edits = len(requests(world, "PATCH", "/webhooks/")) - before
     assert edits <= (time.perf_counter() - started) / EDIT_SECONDS + 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,22 @@ def test_a_bot_that_grows_with_each_sample_is_seen(megabytes: float, handles: fl
     verdict = Verdict()
     held = [(120 + megabytes * number / 2, int(20 + handles * number / 2)) for number in range(240)]
     crowd._look_for_leaks(verdict, held[:120], held[120:])
-    assert crowd._grew(held[:120], held[120:]) is not good
     assert verdict.good is good
     assert verdict.figures["soak_megabytes"] == pytest.approx(60 * megabytes)
+
+
+@pytest.mark.parametrize(
+    ("handles", "last_two"),
+    [
+        ([20, 30, 30, 90], [30, 30]),  # what fills in the first third is no leak
+        ([20, 30, 50, 70, 71, 99], [70, 71]),  # late, but it ends
+        (list(range(20, 900, 20)), [220, 240]),  # it does not
+    ],
+)
+async def test_a_soak_goes_on_while_it_grows_and_not_for_ever(handles: Sequence[int], last_two: Sequence[int]) -> None:
+    thirds = iter(handles)
+
+    async def third() -> Sequence[crowd.Sample]:
+        return [(120.0, next(thirds))] * 3
+
+    assert [samples[0][1] for samples in await crowd._last_two(third)] == last_two

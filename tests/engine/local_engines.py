@@ -19,6 +19,7 @@ from generation.recipe import LoraUse, Recipe
 PAINTER = "tests.engine.solid_painter:SolidPainter"
 MODEL = ModelSpec(name="sdxl", source="/", native_size=64, num_inference_steps=4, max_batch=4)
 QUICK = EngineSettings(heartbeat_seconds=0.2, first_pause=0.01, longest_pause=0.1, painter=PAINTER)
+SOON = 180  # seconds: a loaded machine takes its time to start an interpreter
 
 
 def recipe(prompt: str = "red", *, steps: int = 4, model: str = "sdxl", loras: tuple[LoraUse, ...] = ()) -> Recipe:

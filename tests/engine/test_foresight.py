@@ -16,9 +16,8 @@ from generation.catalogue import ModelSpec
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Painted, Progress
 from generation.errors import ModelUnavailable, WorkerLost
-from tests.engine.local_engines import MODEL, QUICK, batch, local_engine, until
+from tests.engine.local_engines import MODEL, QUICK, SOON, batch, local_engine, until
 
-SOON = 180  # seconds: a loaded machine takes its time to start an interpreter
 FORESIGHTED = dataclasses.replace(QUICK, painter="tests.engine.foresighted_painter:ForesightedSolidPainter")
 NBYTES = 20_000_000
 

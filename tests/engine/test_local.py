@@ -29,10 +29,9 @@ from generation.errors import (
     PaintingFailed,
     WorkerLost,
 )
-from tests.engine.local_engines import MODEL, QUICK, batch, children, local_engine, until
+from tests.engine.local_engines import MODEL, QUICK, SOON, batch, children, local_engine, until
 
 ROOT = Path(__file__).parent.parent.parent
-SOON = 180  # seconds: a loaded machine takes its time to start an interpreter
 
 
 def ignore(progress: Progress) -> None:

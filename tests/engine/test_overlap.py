@@ -15,9 +15,8 @@ from generation.clock import SystemClock
 from generation.engine.local import LocalEngine
 from generation.engine.protocol import Painted, Progress, WorkerState
 from generation.errors import PaintingCancelled, PaintingFailed, WorkerLost
-from tests.engine.local_engines import QUICK, batch, local_engine, until
+from tests.engine.local_engines import QUICK, SOON, batch, local_engine, until
 
-SOON = 180  # seconds: a loaded machine takes its time to start an interpreter
 OVERLAPPING = dataclasses.replace(QUICK, painter="tests.engine.overlapping_painter:OverlappingSolidPainter")
 
 

@@ -9,9 +9,7 @@ from generation.engine.crew import Crew
 from generation.engine.frames import End, FromParent, FromWorker, Ready
 from generation.engine.protocol import WorkerState
 from generation.engine.settings import PainterSettings
-from tests.engine.local_engines import QUICK
-
-SOON = 180  # seconds, on a busy machine
+from tests.engine.local_engines import QUICK, SOON
 
 
 class SlowlyBuried:

@@ -302,7 +302,7 @@ async def test_a_cluster_that_asks_nobody_for_a_token_is_refused() -> None:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what of Ray it left behind, too
-            await process.communicate()  # until the last of them let go of the pipe
+            await asyncio.wait_for(process.communicate(), LONG)  # until the last of them let go of the pipe
         shutil.rmtree(folder, ignore_errors=True)
 
 

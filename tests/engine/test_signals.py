@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from generation.engine.protocol import WorkerState
-from tests.engine.local_engines import children, local_engine, until
+from tests.engine.local_engines import SOON, children, local_engine, until
 
 # Python imports a module of this name, if there is one, before anything of ours.
 HIT_AT_ONCE = """
@@ -25,11 +26,11 @@ async def test_a_worker_that_is_only_beginning_outlives_them(tmp_path: Path, mon
     (tmp_path / "sitecustomize.py").write_text(HIT_AT_ONCE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    async with local_engine() as engine:
+    async with asyncio.timeout(SOON), local_engine() as engine:
         await until(lambda: engine.workers()[0].state in (WorkerState.IDLE, WorkerState.DEAD))
         assert (engine.workers()[0].state, engine.workers()[0].restarts) == (WorkerState.IDLE, 0)
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
-        # What a painter starts, such as a compiler, can be ended by signals as ever.
+        # They are not kept waiting there, nor in what a painter starts.
         (pid,) = children()
         assert blocked_in(pid) == 0
 
