@@ -34,6 +34,8 @@ _MOVED = frozenset(
         HTTPStatus.PERMANENT_REDIRECT,
     }
 )
+# What yarl raises for text that is no address; the second where there are brackets and no host.
+UNREADABLE = (ValueError, IndexError)
 
 
 class LinkRefused(RequestRejected):
@@ -123,7 +125,7 @@ def address(text: str, hosts: frozenset[str]) -> URL:
             and url.raw_password is None
             and ATTACHMENT_PATH.fullmatch(url.raw_path) is not None
         )
-    except ValueError as error:
+    except UNREADABLE as error:
         raise LinkRefused from error
     if not expected:
         raise LinkRefused
@@ -148,7 +150,7 @@ async def fetch(cdn: Cdn, url: URL, *, megabytes: int) -> PictureFile:
                 if reply.status != HTTPStatus.OK:
                     raise LinkDead
                 return await _body(reply, megabytes)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE) as error:
         raise FetchFailed from error
     raise LinkRefused
 

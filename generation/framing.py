@@ -145,7 +145,7 @@ def _span(start: Fraction, inner: int, outer: Fraction, length: int, scale: Frac
     size = min(length, max(1, round(inner * scale)))
     if 2 * start + inner == outer:
         if scale != 1:  # then a pixel more or less does not matter, and there is as much before it as after it
-            size = max(2, length - 2 * round((length - inner * scale) / 2))
+            size = min(length, max(2, length - 2 * round((length - inner * scale) / 2)))
         return (length - size) // 2, size
     if start + inner == outer:
         return length - size, size

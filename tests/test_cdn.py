@@ -75,6 +75,7 @@ def test_addresses_of_discords_own_files(text: str) -> None:
         "https://сdn.discordapp.com/attachments/1/2/a.png",  # the first letter is Cyrillic
         "https://169.254.169.254/attachments/1/2/a.png",
         "https://[::1]/attachments/1/2/a.png",
+        "https://[]@",
         "https://localhost/attachments/1/2/a.png",
         "https://cdn.discordapp.com/attachments/1/2/" + "a" * 3000,
     ],
@@ -196,6 +197,7 @@ async def test_a_redirect_within_discord_is_followed(location: str) -> None:
         "//evil.example/attachments/1/2/a.png",
         "/api/v10/users/@me",
         "https://[broken",
+        "https://[]@",
         "http://127.0.0.1:9464/metrics",
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from generation.aspect import WIDEST, size_for
@@ -41,6 +41,10 @@ def box(frame: Frame) -> tuple[int, int, int, int]:
     return frame.x, frame.y, frame.width, frame.height
 
 
+@example(
+    canvas=zoomed(64, 2257, Fraction(2), Fraction(49, 18)), native_size=128
+)  # its width comes to less than a pixel
+@example(canvas=zoomed(353, 279, Fraction(1), Fraction(5, 4)), native_size=128)  # its height, to more than the canvas's
 @given(canvas=canvases, native_size=natives)
 def test_the_picture_stands_inside_and_is_not_bent(canvas: Canvas, native_size: int) -> None:
     framing = framed(canvas, native_size)

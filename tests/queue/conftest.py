@@ -1,4 +1,4 @@
-"""Nothing here is to fail, or to take long, because the machine is busy with something else."""
+"""Nothing here is to take long because the machine is busy with something else."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
