@@ -85,6 +85,7 @@ async def test_a_node_that_dies_in_mid_job_costs_an_attempt_and_nothing_else(
         pid = engine.pid(busy)
         assert pid is not None
         await asyncio.to_thread(cluster.kill_node_of, pid)
+        await world.until(lambda: engine.pid(busy) != pid, seconds=LONG)  # its processes outlive a node for a moment
         world.let_go()
         await answered_once_and_charged_once(world, message)
         job = await world.app.services.storage.jobs.get(1)
