@@ -211,15 +211,24 @@ async def test_both_draw_and_nothing_is_drawn_or_charged_twice(
     assert not drawn_there & {7, 8}
 
 
+@asynccontextmanager
+async def deaf_bots(
+    folder: Path, database: str, monkeypatch: pytest.MonkeyPatch, *, compare_seconds: float
+) -> AsyncIterator[tuple[World, App]]:
+    """Two bots who hear nothing of each other, and look that often at what both have stored."""
+    monkeypatch.setattr(QueueSection, "dispatcher", lambda section: QueueSettings(compare_seconds=compare_seconds))
+    async with bot_with_people(folder, database, 0) as here, other_bot(folder, database, 1) as there:
+        for app in (here.app, there):
+            monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
+            monkeypatch.setattr(app.relay, "was_told", lambda text: None)
+        yield here, there
+
+
 async def test_what_was_not_heard_of_is_found_all_the_same(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every wake-up is lost, from before the order to after the end."""
-    monkeypatch.setattr(QueueSection, "dispatcher", lambda section: QueueSettings(compare_seconds=0.2))
-    async with bot_with_people(tmp_path, database, 0) as here, other_bot(tmp_path, database, 1) as there:
-        for app in (here.app, there):
-            monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
-            monkeypatch.setattr(app.relay, "was_told", lambda text: None)
+    async with deaf_bots(tmp_path, database, monkeypatch, compare_seconds=0.2) as (here, _):
         here.app.services.dispatcher.pause(None)
         await drawn_once(here, await here.imagine("a boat"))
 
@@ -228,11 +237,7 @@ async def test_an_end_that_no_look_could_see_coming_is_told_all_the_same(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's bot lost its lease while it drew, and every wake-up: the job came and went between two looks."""
-    monkeypatch.setattr(QueueSection, "dispatcher", lambda section: QueueSettings(compare_seconds=3600.0))
-    async with bot_with_people(tmp_path, database, 0) as here, other_bot(tmp_path, database, 1) as there:
-        for app in (here.app, there):
-            monkeypatch.setattr(app.relay, "jobs_moved", lambda job_ids: None)
-            monkeypatch.setattr(app.relay, "was_told", lambda text: None)
+    async with deaf_bots(tmp_path, database, monkeypatch, compare_seconds=3600.0) as (here, there):
         message = await here.imagine(f"a {here.held} boat --n 1")
         await here.begun(message)
         await there.services.storage.jobs.take_back_from("bot-0")
